@@ -1,0 +1,303 @@
+"""Every check of the project, one session each.
+
+All of them run in the .venv that scripts/setup.sh makes: nothing is installed here, so a session costs what its
+check costs. `make test` runs the sessions marked default; `nox -s NAME -- ARGS` runs one, passing ARGS on.
+
+While the project grows, a room that does not exist yet is skipped. With CI=true it is a failure: a green run must
+not mean that nothing ran.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent.resolve()
+BUILD = ROOT / ".build"
+BIN = ROOT / ".venv" / "bin"
+COLLECTION = BUILD / "collections" / "ansible_collections" / "plugind" / "engine"
+REPORTS = BUILD / "reports"
+CI = os.environ.get("CI") == "true"
+
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = False
+
+# For every program that a session starts, and what those start.
+os.environ["PATH"] = os.pathsep.join([str(BIN), os.environ["PATH"]])
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(BUILD / "collections")
+os.environ.setdefault("ANSIBLE_HOME", str(BUILD / "ansible"))
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+AGENT = "agent/pyproject.toml"
+PYTHON_ROOMS = ["agent", "plugins", "tests", "scripts", "examples", "extensions", "noxfile.py"]
+
+
+def existing(*paths: str) -> list[str]:
+    return [path for path in paths if (ROOT / path).exists()]
+
+
+def missing(session: nox.Session, what: str) -> None:
+    """End the session: in CI what is missing is an error, before that it is just not built yet."""
+    if CI:
+        session.error(f"{what}: nothing there, and in CI that is a failure")
+    session.skip(f"{what}: not there yet")
+
+
+def has_tests(room: str) -> bool:
+    return any((ROOT / room).rglob("test_*.py"))
+
+
+def run_pytest(session: nox.Session, room: str, *args: str, marks: str | None = None) -> None:
+    """The tests of one room. Their counts go to .build/reports, for the closing line of `make test`."""
+    if not has_tests(room):
+        missing(session, room)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    select = [] if marks is None else ["-m", marks]
+    report = f"--junit-xml={REPORTS / session.name}.xml"
+    session.run("pytest", room, report, *args, *select, *session.posargs)
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint, both buildings."""
+    rooms = existing(*PYTHON_ROOMS)
+    session.run("ruff", "format", "--check", *rooms)
+    session.run("ruff", "check", *rooms)
+
+
+@nox.session(default=False)
+def fix(session: nox.Session) -> None:
+    """Format, and mend what ruff can mend."""
+    rooms = session.posargs or existing(*PYTHON_ROOMS)
+    session.run("ruff", "check", "--fix", *rooms, success_codes=[0, 1])
+    session.run("ruff", "format", *rooms)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict on the agent."""
+    session.run("mypy", "--config-file", AGENT, "agent/src")
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """Imports only go down, and "X only in Y" (import-linter)."""
+    # The sources, not the installed wheel: what is checked is what is being written.
+    env = {"PYTHONPATH": str(ROOT / "agent" / "src")}
+    session.run("lint-imports", "--config", AGENT, "--no-cache", env=env)
+
+
+@nox.session
+def shape(session: nox.Session) -> None:
+    """No Python file above 400 lines, no function above 60, ASCII only."""
+    session.run("python", "scripts/shape.py", "sizes", "agent/src", "plugins")
+    session.run("python", "scripts/shape.py", "ascii", *existing(*PYTHON_ROOMS))
+
+
+@nox.session(default=False)
+def mirror(session: nox.Session) -> None:
+    """agent/tests/unit mirrors agent/src one to one."""
+    session.run("python", "scripts/shape.py", "mirror", "agent/src/plugind", "agent/tests/unit")
+
+
+@nox.session
+def licences(session: nox.Session) -> None:
+    """Every file has a licence (REUSE)."""
+    session.run("reuse", "lint", "--lines")
+
+
+@nox.session
+def spelling(session: nox.Session) -> None:
+    session.run("codespell")
+
+
+@nox.session
+def yaml(session: nox.Session) -> None:
+    session.run("yamllint", "--strict", ".")
+
+
+@nox.session
+def ansible_lint(session: nox.Session) -> None:
+    """Profile production, offline; run on the collection path, else our own names are unknown."""
+    session.chdir(COLLECTION)
+    session.run("ansible-lint", "--offline", "--strict", *session.posargs)
+
+
+@nox.session
+def changelog(session: nox.Session) -> None:
+    session.run("antsibull-changelog", "lint")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation in modules and roles is complete and its references exist."""
+    if not existing("plugins/modules"):
+        missing(session, "plugins/modules")
+    session.run(
+        "antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck",
+        "--validate-collection-refs=all", str(COLLECTION),
+    )  # fmt: skip
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The agent's wheel comes out the same twice, and holds what it should."""
+    session.run("python", "scripts/check_artifacts.py", "wheel")
+
+
+@nox.session
+def galaxy(session: nox.Session) -> None:
+    """The collection's tarball can be built and holds what it should."""
+    dist = BUILD / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("ansible-galaxy", "collection", "build", "--output-path", str(dist))
+    session.run("python", "scripts/check_artifacts.py", "collection", str(dist))
+
+
+# -------------------------------------------------------------------------------------------------------------- tests
+
+
+@nox.session
+def unit(session: nox.Session) -> None:
+    """The agent's pure rooms and everything that needs nothing."""
+    run_pytest(session, "agent/tests/unit", "-n", "2")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """One suite per Protocol, on the fake and on the real thing."""
+    run_pytest(session, "agent/tests/contract")
+
+
+@nox.session
+def functional(session: nox.Session) -> None:
+    """The whole daemon on a temporary root with in-process fakes."""
+    run_pytest(session, "agent/tests/functional", "-n", "2")
+
+
+@nox.session
+def system(session: nox.Session) -> None:
+    """Real runtimes, registry, FUSE, Podman, docker CLI, dockerd."""
+    run_pytest(session, "agent/tests/system")
+
+
+@nox.session
+def collection_unit(session: nox.Session) -> None:
+    """Modules and Ansible plugins without a host."""
+    run_pytest(session, "tests/unit")
+
+
+@nox.session
+def integration(session: nox.Session) -> None:
+    """Modules and roles on the agent's engine and on a real dockerd."""
+    run_pytest(session, "tests/integration")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, start to end."""
+    if not existing("playbooks/demo.yml"):
+        missing(session, "playbooks/demo.yml")
+    session.run(
+        "ansible-playbook", "--inventory", "localhost,", "--connection", "local",
+        "plugind.engine.demo", *session.posargs,
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------- nightly (make test-all)
+
+SLOW_ROOMS = {
+    "unit": "agent/tests/unit",
+    "contract": "agent/tests/contract",
+    "functional": "agent/tests/functional",
+    "system": "agent/tests/system",
+    "collection_unit": "tests/unit",
+    "integration": "tests/integration",
+    "fleet": "tests/fleet",
+}
+
+
+@nox.session(default=False, tags=["nightly"])
+@nox.parametrize("room", list(SLOW_ROOMS), ids=list(SLOW_ROOMS))
+def slow(session: nox.Session, room: str) -> None:
+    """Only the tests marked slow; a room without any passes."""
+    path = SLOW_ROOMS[room]
+    if not has_tests(path):
+        missing(session, path)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report = f"--junit-xml={REPORTS}/slow-{room}.xml"
+    # 5: no test was selected.
+    session.run("pytest", path, report, "-m", "slow", *session.posargs, success_codes=[0, 5])
+
+
+def find_python(version: str) -> str | None:
+    """A Python of this version that really runs: a version manager's shims may be there and fail."""
+    homes = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    for candidate in [f"/usr/bin/python{version}", *map(str, homes), f"python{version}"]:
+        path = shutil.which(candidate)
+        if path and os.spawnl(os.P_WAIT, path, path, "-c", "import ensurepip, venv") == 0:
+            return path
+    return None
+
+
+@nox.session(default=False, tags=["nightly"])
+@nox.parametrize("version", ["3.12", "3.13"], ids=["3.12", "3.13"])
+def pythons(session: nox.Session, version: str) -> None:
+    """The agent's unit and functional tests on the newer Pythons."""
+    python = find_python(version)
+    if python is None:
+        session.skip(f"no Python {version} on this machine")
+    venv = BUILD / f"py{version}"
+    wheels = sorted((ROOT / "roles" / "agent" / "files").glob("plugind-*.whl"))
+    if not wheels:
+        missing(session, "the agent's wheel")
+    if not (venv / "bin" / "pytest").exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        session.run(python, "-m", "venv", str(venv))
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q"]
+    tests = ["pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-cov", "hypothesis"]
+    session.run(*pip, "-c", "requirements/dev.txt", *tests, f"{wheels[-1]}[docker]")
+    session.run(*pip, "--no-deps", "--force-reinstall", str(wheels[-1]))
+    rooms = [room for room in ("agent/tests/unit", "agent/tests/functional") if has_tests(room)]
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    report = f"--junit-xml={REPORTS}/python-{version}.xml"
+    session.run(str(venv / "bin" / "pytest"), *rooms, report, "-n", "2", *session.posargs)
+
+
+@nox.session(default=False, tags=["nightly"])
+def sanity(session: nox.Session) -> None:
+    """ansible-test sanity on what the tarball holds (ansible-test resolves links, so it gets a copy)."""
+    session.run("scripts/sanity.sh", *session.posargs)
+
+
+@nox.session(default=False, tags=["nightly"])
+def molecule(session: nox.Session) -> None:
+    if not existing("extensions/molecule"):
+        missing(session, "extensions/molecule")
+    session.chdir(COLLECTION / "extensions")
+    session.run("molecule", "test", "--all", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Side by side with dockerd and community.docker."""
+    if not existing("tests/bench/__main__.py"):
+        missing(session, "tests/bench/__main__.py")
+    session.run(sys.executable, "tests/bench", *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the installed agent by unit and functional tests."""
+    rooms = [room for room in ("agent/tests/unit", "agent/tests/functional") if has_tests(room)]
+    session.run(
+        "pytest", *rooms, "-n", "2", "--cov=plugind", "--cov-branch", f"--cov-config={AGENT}",
+        "--cov-report=term-missing:skip-covered", *session.posargs,
+    )  # fmt: skip
