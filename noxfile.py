@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def floors(session: nox.Session) -> None:
     """Imports only go down, and "X only in Y" (import-linter)."""
     # The sources, not the installed wheel: what is checked is what is being written.
     env = {"PYTHONPATH": str(ROOT / "agent" / "src")}
-    session.run("lint-imports", "--config", AGENT, "--no-cache", env=env)
+    session.run("lint-imports", AGENT, "--no-cache", env=env)
 
 
 @nox.session
@@ -242,7 +243,8 @@ def find_python(version: str) -> str | None:
     homes = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
     for candidate in [f"/usr/bin/python{version}", *map(str, homes), f"python{version}"]:
         path = shutil.which(candidate)
-        if path and os.spawnl(os.P_WAIT, path, path, "-c", "import ensurepip, venv") == 0:
+        probe = [path, "-c", "import ensurepip, venv"]
+        if path and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             return path
     return None
 
@@ -262,7 +264,14 @@ def pythons(session: nox.Session, version: str) -> None:
         shutil.rmtree(venv, ignore_errors=True)
         session.run(python, "-m", "venv", str(venv))
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q"]
-    tests = ["pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-cov", "hypothesis"]
+    tests = [
+        "pytest",
+        "pytest-asyncio",
+        "pytest-timeout",
+        "pytest-xdist",
+        "pytest-cov",
+        "hypothesis",
+    ]
     session.run(*pip, "-c", "requirements/dev.txt", *tests, f"{wheels[-1]}[docker]")
     session.run(*pip, "--no-deps", "--force-reinstall", str(wheels[-1]))
     rooms = [room for room in ("agent/tests/unit", "agent/tests/functional") if has_tests(room)]

@@ -112,8 +112,11 @@ system() {
             say "not installing Debian packages (not root, or told not to); missing: ${entries[*]}"
             return 0
         fi
-        say "refreshing the list of Debian packages"
-        quietly apt-update apt-get update
+        # An entry that is all options needs no fresh list to find out that the archive does not have it.
+        if printf '%s\n' "${entries[@]}" | grep -qv '?'; then
+            say "refreshing the list of Debian packages"
+            quietly apt-update apt-get update
+        fi
         for entry in "${entries[@]}"; do
             name=$(package_to_install "$entry")
             if [ -n "$name" ]; then packages+=("$name"); fi
