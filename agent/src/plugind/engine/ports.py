@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""What the engine needs from its adapters: small Protocols, declared by the consumer.
+
+Each has a contract test suite that the real adapter and the fake both pass (`tests/contract`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from plugind.model.credentials import Credentials
+from plugind.model.digest import Digest
+from plugind.model.manifest import Descriptor, Manifest
+from plugind.model.reference import Reference
+
+
+class Progress(Protocol):
+    """Receives the progress lines of pull, upgrade and push, in Docker's shape, without blocking.
+
+    For example `{"status": "Downloading", "id": "1f2e...", "progressDetail": {"current": 1,
+    "total": 9}}`.
+    """
+
+    def __call__(self, line: dict[str, Any]) -> None: ...
+
+
+class Registry(Protocol):
+    """A registry that holds plugins."""
+
+    async def resolve(self, ref: Reference, credentials: Credentials | None) -> Manifest:
+        """Return the manifest of `ref` for this platform, its digest verified.
+
+        NotFound, Unauthorized, Unavailable or System name the reference and the registry.
+        """
+        ...
+
+    async def fetch_bytes(
+        self, ref: Reference, descriptor: Descriptor, credentials: Credentials | None
+    ) -> bytes:
+        """Return a small blob (a config), its size and digest verified."""
+        ...
+
+    def open_blob(
+        self, ref: Reference, descriptor: Descriptor, credentials: Credentials | None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Stream a blob's bytes. Sizes are enforced; the digest is the reader's to verify."""
+        ...
+
+    async def push_blob(
+        self,
+        ref: Reference,
+        descriptor: Descriptor,
+        open_content: Callable[[], BinaryIO],
+        credentials: Credentials | None,
+        on_bytes: Callable[[int], None],
+    ) -> bool:
+        """Upload a blob unless the registry has it; True if bytes were sent."""
+        ...
+
+    async def push_manifest(
+        self, ref: Reference, manifest: Manifest, credentials: Credentials | None
+    ) -> Digest:
+        """Upload the manifest under the tag of `ref`; return the digest the registry gave it."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class Container(Protocol):
+    """A plugin's process, started or adopted."""
+
+    @property
+    def pid(self) -> int:
+        """Process id on the host of the container's first process."""
+        ...
+
+    async def wait(self) -> int | None:
+        """Wait for the exit; return the exit status (128+n for signal n), None if unknown."""
+        ...
+
+    async def stop(self, grace: float) -> int | None:
+        """SIGTERM, `grace` seconds, SIGKILL; wait; return the exit status. Safe to call twice."""
+        ...
+
+    async def delete(self) -> None:
+        """Remove what the runtime keeps of an exited container. Safe to call twice."""
+        ...
+
+
+class Runtime(Protocol):
+    """Launches plugins, and finds those that still run."""
+
+    async def start(self, plugin_id: str, spec: dict[str, Any], log_path: Path) -> Container:
+        """Write the bundle, launch it, return once the process runs; PluginFailed says why not.
+
+        Output is appended to `log_path` in CRI format (`<rfc3339nano> stdout|stderr F|P <text>`).
+        """
+        ...
+
+    async def adopt(self, plugin_id: str) -> Container | None:
+        """Return the running container of that id, left behind by an earlier agent, or None."""
+        ...
+
+    async def list_ids(self) -> list[str]:
+        """Ids of every container the runtime knows, running or not."""
+        ...
+
+    async def purge(self, plugin_id: str) -> None:
+        """Kill (if need be) and remove whatever the runtime has under that id."""
+        ...
+
+
+class PluginSocket(Protocol):
+    """A connection factory for one plugin's socket."""
+
+    async def call(self, method: str, body: dict[str, Any] | None, *, timeout: float) -> Any:
+        """POST `/<Interface>.<Method>`; return the decoded answer.
+
+        An `Err` in the answer and any non-200 status raise System with the driver's own text;
+        transport faults raise Unavailable; an answer that is not a JSON object raises System.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close kept-alive connections."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, injected so that tests never sleep."""
+
+    def now_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep."""
+        ...
+
+
+class SystemClock:
+    """The real clock."""
+
+    def now_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        return time.time_ns()
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Daemon log: logfmt lines, as dockerd writes them.
+
+    time="2026-01-01T00:00:00.000000000Z" level=info msg="Starting..." plugin=f52a3df4...
+
+Plugin output appears here with the single field ``plugin=<full id>``, stdout at level info and
+stderr at level error, which is what the documentation of managed plugins shows.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import sys
+from typing import TextIO
+
+_LEVELS = {"WARNING": "warning", "CRITICAL": "fatal"}
+logger = logging.getLogger("plugind")
+
+
+def quote(value: str) -> str:
+    """Return `value` as a logfmt value: bare where that is unambiguous, else quoted."""
+    if value and all(c.isalnum() or c in "-._/@^+:" for c in value) and value.isascii():
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    return f'"{escaped}"'
+
+
+class LogfmtFormatter(logging.Formatter):
+    """Render a record with its ``fields`` (a dict passed as ``extra``) as one logfmt line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = datetime.datetime.fromtimestamp(record.created, tz=datetime.UTC)
+        level = _LEVELS.get(record.levelname, record.levelname.lower())
+        parts = [
+            f'time="{when.isoformat(timespec="microseconds").replace("+00:00", "Z")}"',
+            f"level={level}",
+            "msg=" + quote(record.getMessage()),
+        ]
+        fields: dict[str, object] = getattr(record, "fields", {})
+        parts += [f"{key}={quote(str(value))}" for key, value in fields.items()]
+        if record.exc_info:
+            parts.append("trace=" + quote(self.formatException(record.exc_info)))
+        return " ".join(parts)
+
+
+def setup(level: str = "info", stream: TextIO | None = None) -> None:
+    """Send plugind's log to `stream` (standard error by default) at `level`."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(LogfmtFormatter())
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel(level.upper())
+
+
+def debug(message: str, **fields: object) -> None:
+    """Log at level debug."""
+    logger.debug(message, extra={"fields": fields})
+
+
+def info(message: str, **fields: object) -> None:
+    """Log at level info."""
+    logger.info(message, extra={"fields": fields})
+
+
+def warning(message: str, **fields: object) -> None:
+    """Log at level warning."""
+    logger.warning(message, extra={"fields": fields})
+
+
+def error(message: str, *, exc: BaseException | None = None, **fields: object) -> None:
+    """Log at level error, with the traceback of `exc` if given."""
+    logger.error(message, exc_info=exc, extra={"fields": fields})

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Events: the Engine API's record, and the filters of `GET /events`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PLUGIN = "plugin"
+VOLUME = "volume"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One event. `time_ns` is Unix time in nanoseconds, given by whoever publishes."""
+
+    type: str
+    action: str
+    id: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    time_ns: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as `GET /events` streams it."""
+        return {
+            "Type": self.type,
+            "Action": self.action,
+            "Actor": {"ID": self.id, "Attributes": dict(self.attributes)},
+            "scope": "local",
+            "time": self.time_ns // 1_000_000_000,
+            "timeNano": self.time_ns,
+        }
+
+
+FILTERS = ("type", "event", "plugin", "volume", "scope", "label", "container", "daemon", "image")
+
+
+def matches(event: Event, filters: Mapping[str, frozenset[str]]) -> bool:
+    """True if the event passes every filter; several values of one filter are alternatives."""
+    return all(_matches_one(event, name, values) for name, values in filters.items() if values)
+
+
+def _matches_one(event: Event, name: str, values: frozenset[str]) -> bool:
+    if name == "type":
+        return event.type in values
+    if name == "event":
+        return event.action in values
+    if name == "scope":
+        return "local" in values
+    if name == "label":
+        return all(_has_label(event, label) for label in values)
+    if name not in (PLUGIN, VOLUME) or event.type != name:
+        return False
+    names = (event.id, event.attributes.get("name", ""))
+    return any(
+        candidate.startswith(value)
+        for candidate, value in itertools.product(names, values)
+        if candidate
+    )
+
+
+def _has_label(event: Event, label: str) -> bool:
+    key, equals, value = label.partition("=")
+    present = event.attributes.get(key)
+    return present is not None and (not equals or present == value)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""An installed plugin: the record on disk, and the object the Engine API shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from plugind.model import config as config_
+from plugind.model import settings as settings_
+from plugind.model.digest import Digest
+from plugind.model.reference import Reference, parse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """One installed plugin. `name` is familiar and tagged; `remote` is where it came from."""
+
+    id: str
+    name: str
+    config: config_.PluginConfig
+    settings: settings_.Settings
+    config_digest: Digest
+    manifest_digest: Digest
+    layers: tuple[Digest, ...] = ()
+    remote: str = ""
+    enabled: bool = False
+    enable_timeout: float = 0.0
+
+    @property
+    def reference(self) -> Reference:
+        """The local name as a reference."""
+        return parse(self.name)
+
+    @property
+    def blobs(self) -> tuple[Digest, ...]:
+        """Every blob that a push of this plugin needs."""
+        return (self.manifest_digest, self.config_digest, *self.layers)
+
+    def serves(self, capability: str) -> bool:
+        """True if the plugin's interface has `docker.<capability>`."""
+        return self.config.interface.serves(capability)
+
+    def with_enabled(self, enabled: bool) -> Plugin:
+        """Return the plugin marked enabled or disabled."""
+        return replace(self, enabled=enabled)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plugin as `GET /plugins/{name}/json` shows it."""
+        shown: dict[str, Any] = {
+            "Config": self.config.to_json(),
+            "Enabled": self.enabled,
+            "Id": self.id,
+            "Name": self.name,
+        }
+        if self.remote:
+            shown["PluginReference"] = self.remote
+        shown["Settings"] = self.settings.to_json()
+        # Docker shows a mount's and a device's present source in Config as well as in Settings.
+        shown["Config"]["Mounts"] = shown["Settings"]["Mounts"] or None
+        shown["Config"]["Linux"]["Devices"] = shown["Settings"]["Devices"] or None
+        return shown
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the plugin as `plugin.json` keeps it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "remote": self.remote,
+            "enabled": self.enabled,
+            "enable_timeout": self.enable_timeout,
+            "config_digest": str(self.config_digest),
+            "manifest_digest": str(self.manifest_digest),
+            "layers": [str(layer) for layer in self.layers],
+            "config": self.config.raw,
+            "settings": {
+                "env": list(self.settings.env),
+                "args": list(self.settings.args),
+                "mount_sources": [mount.source for mount in self.settings.mounts],
+                "device_paths": [device.path for device in self.settings.devices],
+            },
+        }
+
+
+def from_record(record: dict[str, Any]) -> Plugin:
+    """Read `plugin.json` back; raises InvalidParameter, KeyError or TypeError if it is broken."""
+    config = config_.parse_config(record["config"].encode())
+    kept = record["settings"]
+    return Plugin(
+        id=record["id"],
+        name=record["name"],
+        remote=record["remote"],
+        enabled=record["enabled"],
+        enable_timeout=record["enable_timeout"],
+        config_digest=Digest.parse(record["config_digest"]),
+        manifest_digest=Digest.parse(record["manifest_digest"]),
+        layers=tuple(Digest.parse(layer) for layer in record["layers"]),
+        config=config,
+        settings=settings_.Settings(
+            env=tuple(kept["env"]),
+            args=tuple(kept["args"]),
+            mounts=tuple(
+                replace(mount, source=source)
+                for mount, source in zip(config.mounts, kept["mount_sources"], strict=True)
+            ),
+            devices=tuple(
+                replace(device, path=path)
+                for device, path in zip(config.devices, kept["device_paths"], strict=True)
+            ),
+        ),
+    )
+
+
+def is_plausible_id(text: str) -> bool:
+    """False for ids whose first 12 characters are all digits, which tools take for numbers."""
+    return not text[:12].isdigit()

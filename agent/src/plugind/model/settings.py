@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Settings of an installed plugin, and what `set` means (moby `v2/settable.go`).
+
+Settings are values, never shared with the config: `set` is atomic (all arguments or none), device
+paths survive a restart, mount sources survive an upgrade. The messages are Docker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from plugind import errors
+from plugind.model import config as config_
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`Plugin.Settings`: what the runtime spec is made of, after the user's choices."""
+
+    env: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    mounts: tuple[config_.PluginMount, ...] = ()
+    devices: tuple[config_.PluginDevice, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as the Engine API spells them."""
+        return {
+            "Args": list(self.args),
+            "Devices": [device.to_json() for device in self.devices],
+            "Env": list(self.env),
+            "Mounts": [mount.to_json() for mount in self.mounts],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """One parsed argument of `set`: `NAME[.FIELD][=VALUE]`."""
+
+    name: str
+    field: str
+    value: str
+
+
+def default_settings(config: config_.PluginConfig) -> Settings:
+    """Return the settings a freshly installed plugin has."""
+    return Settings(
+        env=tuple(f"{env.name}={env.value}" for env in config.env if env.value is not None),
+        args=config.args.value or (),
+        mounts=config.mounts,
+        devices=config.devices,
+    )
+
+
+def parse_assignment(text: str) -> Assignment:
+    """Split at the first `=`, and the name part after its last `.`."""
+    name, equals, value = text.partition("=")
+    if not name:
+        raise errors.System(
+            f'cannot set "{text}": invalid format, must be <name>[.<field>][=<value>]'
+        )
+    del equals  # no "=" means an empty value, as in the original
+    return Assignment(name=name, field="", value=value)
+
+
+def apply_assignments(
+    config: config_.PluginConfig, settings: Settings, arguments: Iterable[str]
+) -> Settings:
+    """Return `settings` with every argument applied; any bad one raises and nothing changes."""
+    for text in arguments:
+        settings = _apply(config, settings, parse_assignment(text))
+    return settings
+
+
+def merge_settings(
+    old: config_.PluginConfig, current: Settings, new: config_.PluginConfig
+) -> Settings:
+    """Return the settings after an upgrade from `old` to `new`.
+
+    What the user changed and `new` still lets be set is kept; everything else is the new default.
+    """
+    merged = default_settings(new)
+    for assignment in changed_assignments(old, current):
+        try:
+            merged = _apply(new, merged, assignment)
+        except errors.PlugindError:
+            continue  # the new version has no such setting
+    return merged
+
+
+def changed_assignments(config: config_.PluginConfig, current: Settings) -> list[Assignment]:
+    """Return the assignments that lead from the defaults of `config` to `current`."""
+    default = default_settings(config)
+    changed = []
+    for entry in current.env:
+        if entry not in default.env:
+            name, _, value = entry.partition("=")
+            changed.append(Assignment(name=name, field="value", value=value))
+    was_source = {mount.name: mount.source for mount in default.mounts}
+    for mount in current.mounts:
+        if mount.source is not None and was_source.get(mount.name) != mount.source:
+            changed.append(Assignment(name=mount.name, field="source", value=mount.source))
+    was_path = {device.name: device.path for device in default.devices}
+    for device in current.devices:
+        if device.path is not None and was_path.get(device.name) != device.path:
+            changed.append(Assignment(name=device.name, field="path", value=device.path))
+    if current.args != default.args:
+        value = " ".join(current.args)
+        changed.append(Assignment(name=config.args.name, field="value", value=value))
+    return changed
+
+
+def _apply(config: config_.PluginConfig, settings: Settings, wanted: Assignment) -> Settings:
+    """Search env, mounts, devices, args; the first item with that name wins."""
+    for name, field in _readings(wanted):
+        for env in config.env:
+            if env.name == name:
+                _require_settable(name, field, env.settable, "value")
+                return replace(settings, env=_set_env(settings.env, name, wanted.value))
+        for position, mount in enumerate(config.mounts):
+            if mount.name == name:
+                _require_settable(name, field, mount.settable, "source")
+                if mount.source is None:
+                    raise errors.System("plugin config has no mount source")
+                changed = replace(settings.mounts[position], source=wanted.value)
+                return replace(settings, mounts=_put(settings.mounts, position, changed))
+        for position, device in enumerate(config.devices):
+            if device.name == name:
+                _require_settable(name, field, device.settable, "path")
+                if device.path is None:
+                    raise errors.System("plugin config has no device path")
+                moved = replace(settings.devices[position], path=wanted.value)
+                return replace(settings, devices=_put(settings.devices, position, moved))
+        if config.args.name == name:
+            _require_settable(name, field, config.args.settable, "value")
+            # An empty value means no arguments; the original passes one empty argument.
+            return replace(settings, args=tuple(part for part in wanted.value.split(" ") if part))
+    raise errors.System(f'setting "{wanted.name}" not found in the plugin configuration')
+
+
+def _readings(wanted: Assignment) -> Iterable[tuple[str, str]]:
+    """Yield how the name can be read: with its field split off, then as a name with a dot.
+
+    `config.json` files name variables `linode.token`, so a dot does not always start a field.
+    """
+    if wanted.field:
+        yield wanted.name, wanted.field
+        return
+    head, dot, tail = wanted.name.rpartition(".")
+    if dot and head:
+        yield head, tail
+    yield wanted.name, ""
+
+
+def _require_settable(
+    name: str, field: str, settable: tuple[str, ...] | None, only_field: str
+) -> None:
+    allowed = settable or ()
+    if not field:
+        if len(allowed) > 1:
+            raise errors.System(
+                f'"{name}": multiple fields are settable, one must be specified: '
+                + ", ".join(allowed)
+            )
+        if only_field not in allowed:
+            raise errors.System(f'"{name}" is not settable')
+    elif field not in allowed or field != only_field:
+        raise errors.System(f'"{name}.{field}" is not settable')
+
+
+def _set_env(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]:
+    entry = f"{name}={value}"
+    names = [existing.partition("=")[0] for existing in env]
+    if name in names:
+        return _put(env, names.index(name), entry)
+    return (*env, entry)
+
+
+def _put(items: tuple[T, ...], position: int, item: T) -> tuple[T, ...]:
+    return (*items[:position], item, *items[position + 1 :])
