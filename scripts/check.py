@@ -29,6 +29,11 @@ def run_nox(name: str, *args: str) -> tuple[int, list[dict]]:
     return code, sessions
 
 
+def name_of(session: dict) -> str:
+    """A session with parameters has a signature, one without has a name."""
+    return (session.get("signatures") or [session["name"]])[0]
+
+
 def count_tests() -> dict[str, int]:
     """What pytest wrote down in all its runs (reports of our own making: no hostile XML)."""
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
@@ -52,7 +57,7 @@ def main(args: list[str]) -> int:
 
     print("\nchecks:")
     for session in sessions:
-        print(f"  {session['result']:8} {session['signature'] or session['name']}")
+        print(f"  {session['result']:8} {name_of(session)}")
     results = [session["result"] for session in sessions]
     passed, skipped = results.count("success"), results.count("skipped")
     print(
