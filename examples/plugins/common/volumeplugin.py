@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""The plugin side of Docker's volume driver protocol, for drivers written in Python. Copy it; it needs nothing else.
+"""The plugin side of Docker's volume driver protocol, for drivers in Python. Copy it; it is complete.
 
-A driver is an object with the methods of `Driver`. ``serve(driver, socket)`` listens on a unix socket below
-/run/docker/plugins, which the engine mounts into the plugin, and answers ``POST /VolumeDriver.<Method>`` with JSON:
+A driver is an object with the methods of `Driver`. ``serve(driver, socket)`` listens on a unix socket
+below /run/docker/plugins, which the engine mounts into the plugin, and answers
+``POST /VolumeDriver.<Method>`` with JSON:
 
-    engine --HTTP/1.1 over the socket--> Handler.do_POST --> dispatch(driver, path, body) --> driver.mount(name, id)
+    engine --HTTP/1.1--> Handler.do_POST --> dispatch(driver, path, body) --> driver.mount(name, id)
 
 Three things are less obvious than they look, and are therefore done here once:
 
-* Engines differ in their requests. One sends no Content-Type, another no body for List, a third leaves "Opts" out. All of
-  this is accepted, except an empty body where arguments are needed: it is what a retry looks like after the engine lost
-  the first answer, and creating a volume without a name would be the wrong reaction.
+* Engines differ in their requests. One sends no Content-Type, another no body for List, a third
+  leaves "Opts" out. All of this is accepted, except an empty body where arguments are needed: it is
+  what a retry looks like after the engine lost the first answer, and creating a volume without a name
+  would be the wrong reaction.
 * An error is status 500 *and* ``{"Err": "..."}``. With status 200 some clients take it for success.
-* A plugin is process 1 of its own PID namespace: the kernel ignores SIGTERM there unless somebody waits for it, and
-  orphans are ours to reap. `run` takes care of both.
+* A plugin is process 1 of its own PID namespace: the kernel ignores SIGTERM there unless somebody
+  waits for it, and orphans are ours to reap. `run` takes care of both.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
-LIMIT = 1 << 20                      # no honest request is larger
+LIMIT = 1 << 20  # no honest request is larger
 
 
 class DriverError(Exception):
@@ -50,23 +52,23 @@ class Refused(Exception):
 class Driver(Protocol):
     """What a volume driver can do. Methods are called from several threads at once."""
 
-    scope: str                       # "local", or "global" if every host sees the same volumes
+    scope: str  # "local", or "global" if every host sees the same volumes
 
     def create(self, name: str, options: Mapping[str, str]) -> None: ...
-    def get(self, name: str) -> dict[str, Any]: ...                        # Name, Mountpoint, CreatedAt, Status
+    def get(self, name: str) -> dict[str, Any]: ...  # Name, Mountpoint, CreatedAt, Status
     def list(self) -> list[dict[str, Any]]: ...
     def path(self, name: str) -> str: ...
     def remove(self, name: str) -> None: ...
     def mount(self, name: str, mount_id: str) -> str: ...
     def unmount(self, name: str, mount_id: str) -> None: ...
-    def close(self) -> None: ...                                           # the plugin is about to end
+    def close(self) -> None: ...  # the plugin is about to end
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------
 
 
 def parse_body(body: bytes) -> dict[str, Any]:
-    """The arguments of a call. Go matches keys without regard to case, so clients may rely on that: keys are lowered."""
+    """The arguments of a call. Go ignores the case of keys, and clients rely on it: they are lowered."""
     if not body.strip():
         return {}
     try:
@@ -113,14 +115,19 @@ def _unmount(driver: Driver, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 METHODS: dict[str, Callable[[Driver, Mapping[str, Any]], dict[str, Any]]] = {
     "Plugin.Activate": lambda driver, arguments: {"Implements": ["VolumeDriver"]},
-    "VolumeDriver.Capabilities": lambda driver, arguments: {"Capabilities": {"Scope": driver.scope}},
+    "VolumeDriver.Capabilities": lambda driver, arguments: {
+        "Capabilities": {"Scope": driver.scope}
+    },
     "VolumeDriver.Create": _create,
     "VolumeDriver.Get": lambda driver, arguments: {"Volume": driver.get(text(arguments, "Name"))},
     "VolumeDriver.List": lambda driver, arguments: {"Volumes": driver.list()},
-    "VolumeDriver.Path": lambda driver, arguments: {"Mountpoint": driver.path(text(arguments, "Name"))},
+    "VolumeDriver.Path": lambda driver, arguments: {
+        "Mountpoint": driver.path(text(arguments, "Name"))
+    },
     "VolumeDriver.Remove": _remove,
     "VolumeDriver.Mount": lambda driver, arguments: {
-        "Mountpoint": driver.mount(text(arguments, "Name"), text(arguments, "ID"))},
+        "Mountpoint": driver.mount(text(arguments, "Name"), text(arguments, "ID"))
+    },
     "VolumeDriver.Unmount": _unmount,
 }
 
@@ -142,7 +149,7 @@ def dispatch(driver: Driver, path: str, body: bytes) -> tuple[int, dict[str, Any
     except DriverError as error:
         log_call(name, arguments, f"failed: {error}")
         return 500, {"Err": str(error)}
-    except Exception as error:       # a bug in a driver must not take the connection down with it
+    except Exception as error:  # noqa: BLE001 - a bug in a driver must not take the connection down
         complain(f"{name}: {type(error).__name__}: {error}")
         return 500, {"Err": f"internal error: {type(error).__name__}: {error}"}
 
@@ -166,10 +173,10 @@ def debugging() -> bool:
 
 
 def log_call(name: str, arguments: Mapping[str, Any], outcome: str) -> None:
-    """"Mount called... name=v id=1f... ok". Options appear by name only: one of them is usually a password."""
+    """ "Mount called... name=v id=1f... ok". Options appear by name only: one of them is usually a password."""
     method = name.rpartition(".")[2]
     if method in ("Activate", "Capabilities", "List") and not debugging():
-        return                       # engines ask these all the time
+        return  # engines ask these all the time
     words = [f"{key}={arguments[key]}" for key in ("name", "id") if arguments.get(key)]
     if debugging() and arguments.get("opts"):
         words.append("opts=" + ",".join(sorted(arguments["opts"])))
@@ -205,14 +212,14 @@ class Handler(BaseHTTPRequestHandler):
         if close:
             self.send_header("Connection", "close")
         self.end_headers()
-        with contextlib.suppress(BrokenPipeError):           # the engine has stopped waiting
+        with contextlib.suppress(BrokenPipeError):  # the engine has stopped waiting
             self.wfile.write(payload)
 
     def address_string(self) -> str:
-        return "engine"              # a unix socket's peer has no address to print
+        return "engine"  # a unix socket's peer has no address to print
 
     def log_message(self, format: str, *args: Any) -> None:
-        pass                         # dispatch logs, and says more
+        pass  # dispatch logs, and says more
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -223,18 +230,22 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def __init__(self, driver: Driver, path: Path) -> None:
         self.driver = driver
-        path.unlink(missing_ok=True)                         # left by a process that was killed
+        path.unlink(missing_ok=True)  # left by a process that was killed
         super().__init__(str(path), Handler)
 
     def start(self) -> None:
         """Serve from a thread of its own. Without a poll interval it sleeps until a connection comes."""
-        threading.Thread(target=self.serve_forever, args=(None,), daemon=True, name="accept").start()
+        threading.Thread(
+            target=self.serve_forever, args=(None,), daemon=True, name="accept"
+        ).start()
 
 
 def serve(driver: Driver, path: Path) -> None:
     """Answer calls until SIGTERM or SIGINT, then close the driver."""
     wanted = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)         # before any thread exists, so that all inherit it
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, wanted
+    )  # before any thread exists, so that all inherit it
     server = Server(driver, path)
     server.start()
     log(f"Listening on {path}")
@@ -245,7 +256,7 @@ def serve(driver: Driver, path: Path) -> None:
 
 
 def run(main: Callable[[], int]) -> int:
-    """Run a plugin's main function. As process 1 it becomes a child of a minimal init, which passes signals on and reaps."""
+    """Run a plugin's main function; as process 1, in a child, and be the init that it needs."""
     if os.getpid() != 1:
         return main()
     passed_on = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}

@@ -2,12 +2,13 @@
 # Copyright: plugind.engine contributors
 """localdir: the smallest useful volume driver. Every volume is a directory below the propagated mount.
 
-A directory's existence is the only record there is: create makes it, remove deletes it, and a restart or an upgrade of the
-plugin finds everything where it was, because the engine keeps the propagated mount outside the rootfs. Mounting is
-nothing but bookkeeping, so that a volume in use is not removed; which mounts there are is forgotten with the process, as
-the engine that made them will make them again.
+A directory's existence is the only record there is: create makes it, remove deletes it, and a restart
+or an upgrade of the plugin finds everything where it was, because the engine keeps the propagated
+mount outside the rootfs. Mounting is nothing but bookkeeping, so that a volume in use is not removed;
+it is forgotten with the process, as the engine that made the mounts will make them again.
 
-Start a driver of your own from this file: the protocol is in volumeplugin.py, and only the seven methods below change.
+Start a driver of your own from this file: the protocol is in volumeplugin.py, and only the seven
+methods below change.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ import shutil
 import sys
 import threading
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from volumeplugin import DriverError, complain, run, serve
 
 SOCKET = Path("/run/docker/plugins/localdir.sock")
-ROOT = Path("/data")                 # propagatedMount in config.json
+ROOT = Path("/data")  # propagatedMount in config.json
 
 # Docker's own rule for names. It also keeps ".." and "/" out of the path.
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
@@ -47,7 +48,7 @@ class LocalDir:
     def __init__(self, root: Path, mode: int = 0o755) -> None:
         self.root = root
         self.mode = mode
-        self.holders: dict[str, set[str]] = {}               # volume name -> IDs of its mounts
+        self.holders: dict[str, set[str]] = {}  # volume name -> IDs of its mounts
         self.lock = threading.Lock()
 
     def create(self, name: str, options: Mapping[str, str]) -> None:
@@ -59,17 +60,25 @@ class LocalDir:
             raise DriverError(f"cannot create volume {name!r}: not a valid name")
         with self.lock:
             directory = self.root / name
-            directory.mkdir(exist_ok=True)                   # an engine that lost our answer asks again
-            directory.chmod(mode)                            # whatever the umask
+            directory.mkdir(exist_ok=True)  # an engine that lost our answer asks again
+            directory.chmod(mode)  # whatever the umask
 
     def get(self, name: str) -> dict[str, Any]:
         directory = self.find(name)
-        made = datetime.fromtimestamp(directory.stat().st_mtime, timezone.utc)
-        return {"Name": name, "Mountpoint": str(directory), "CreatedAt": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "Status": {"mounts": len(self.holders.get(name, ()))}}
+        made = datetime.fromtimestamp(directory.stat().st_mtime, UTC)
+        return {
+            "Name": name,
+            "Mountpoint": str(directory),
+            "CreatedAt": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "Status": {"mounts": len(self.holders.get(name, ()))},
+        }
 
     def list(self) -> list[dict[str, Any]]:
-        names = sorted(entry.name for entry in os.scandir(self.root) if entry.is_dir() and NAME.fullmatch(entry.name))
+        names = sorted(
+            entry.name
+            for entry in os.scandir(self.root)
+            if entry.is_dir() and NAME.fullmatch(entry.name)
+        )
         return [{"Name": name, "Mountpoint": str(self.root / name)} for name in names]
 
     def path(self, name: str) -> str:
@@ -79,7 +88,9 @@ class LocalDir:
         with self.lock:
             directory = self.find(name)
             if self.holders.get(name):
-                raise DriverError(f"cannot remove volume {name}: mounted {len(self.holders[name])} times")
+                raise DriverError(
+                    f"cannot remove volume {name}: mounted {len(self.holders[name])} times"
+                )
             shutil.rmtree(directory)
 
     def mount(self, name: str, mount_id: str) -> str:
@@ -91,10 +102,12 @@ class LocalDir:
     def unmount(self, name: str, mount_id: str) -> None:
         with self.lock:
             self.find(name)
-            self.holders.get(name, set()).discard(mount_id)  # unknown after a restart, and no reason to fail
+            self.holders.get(name, set()).discard(
+                mount_id
+            )  # unknown after a restart, and no reason to fail
 
     def close(self) -> None:
-        with self.lock:              # lets a call in progress finish
+        with self.lock:  # lets a call in progress finish
             pass
 
     def find(self, name: str) -> Path:
