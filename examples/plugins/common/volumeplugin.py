@@ -25,6 +25,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import socketserver
 import sys
 import threading
@@ -135,6 +136,7 @@ METHODS: dict[str, Callable[[Driver, Mapping[str, Any]], dict[str, Any]]] = {
 def dispatch(driver: Driver, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     """One call: the request's path and body in, status and answer out. Never raises."""
     name = path.lstrip("/")
+    arguments: dict[str, Any] = {}
     try:
         method = METHODS.get(name)
         if method is None:
@@ -225,32 +227,38 @@ class Handler(BaseHTTPRequestHandler):
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """A thread for each connection; they end with the process."""
 
+    handler: type[Handler] = Handler
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, driver: Driver, path: Path) -> None:
         self.driver = driver
         path.unlink(missing_ok=True)  # left by a process that was killed
-        super().__init__(str(path), Handler)
+        super().__init__(str(path), self.handler)
 
     def start(self) -> None:
         """Serve from a thread of its own. Without a poll interval it sleeps until a connection comes."""
-        threading.Thread(
-            target=self.serve_forever, args=(None,), daemon=True, name="accept"
-        ).start()
+        threading.Thread(target=self.serve_forever, args=(None,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop listening. Shutting the socket down is what wakes the sleeping thread."""
+        waiter = threading.Thread(target=self.shutdown)
+        waiter.start()
+        self.socket.shutdown(socket.SHUT_RDWR)
+        waiter.join()
+        self.server_close()
 
 
-def serve(driver: Driver, path: Path) -> None:
+def serve(driver: Driver, path: Path, make: type[Server] = Server) -> None:
     """Answer calls until SIGTERM or SIGINT, then close the driver."""
     wanted = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(
-        signal.SIG_BLOCK, wanted
-    )  # before any thread exists, so that all inherit it
-    server = Server(driver, path)
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)  # first, so that all threads inherit it
+    server = make(driver, path)
     server.start()
     log(f"Listening on {path}")
     signal.sigwait(wanted)
     path.unlink(missing_ok=True)
+    server.stop()
     driver.close()
     log("Stopped")
 
