@@ -16,7 +16,9 @@ from typing import Any, BinaryIO, Protocol
 
 from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
+from plugind.model.facts import HostFacts, PluginDirs
 from plugind.model.manifest import Descriptor, Manifest
+from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 
 
@@ -117,6 +119,30 @@ class Runtime(Protocol):
         """Kill (if need be) and remove whatever the runtime has under that id."""
         ...
 
+    async def reopen_log(self, plugin_id: str) -> None:
+        """Make the plugin's output go to a new file at its log path, after a rename."""
+        ...
+
+
+class Host(Protocol):
+    """What has to be done on the host around a plugin's run. Blocking."""
+
+    def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
+        """Check the entrypoint, lay the directories and mounts that the spec relies on."""
+        ...
+
+    def release(self, dirs: PluginDirs) -> None:
+        """Unmount everything beneath the plugin's directory, dead FUSE mounts included."""
+        ...
+
+    def mount_local(self, options: dict[str, str], target: Path) -> None:
+        """Mount a `local` volume that has options (`type`, `o`, `device`) at `target`."""
+        ...
+
+    def unmount(self, target: Path) -> None:
+        """Unmount `target` if something is mounted there."""
+        ...
+
 
 class PluginSocket(Protocol):
     """A connection factory for one plugin's socket."""
@@ -131,6 +157,23 @@ class PluginSocket(Protocol):
 
     async def close(self) -> None:
         """Close kept-alive connections."""
+        ...
+
+
+class Dialer(Protocol):
+    """Reaches plugins' sockets."""
+
+    async def wait_listening(
+        self, path: Path, deadline: float, *, exited: asyncio.Future[int | None]
+    ) -> None:
+        """Return once `path` accepts a connection.
+
+        Unavailable if it does not within `deadline` seconds, or as soon as `exited` is done.
+        """
+        ...
+
+    def connect(self, path: Path) -> PluginSocket:
+        """Return a client of the socket at `path`; nothing is sent yet."""
         ...
 
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""`plugind serve` is the daemon; every other verb is the operator's client, stdlib only."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the verb in argv; return the exit status."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] == "serve":
+        return _serve(arguments[1:])
+    from plugind import ctl
+
+    return ctl.main(arguments)
+
+
+def _serve(arguments: list[str]) -> int:
+    """Parse what the daemon takes, then import it (aiohttp costs 200 ms)."""
+    import argparse
+    import os
+    from dataclasses import fields
+    from pathlib import Path
+
+    from plugind import errors, options
+
+    parser = argparse.ArgumentParser(prog="plugind serve", description="Run the plugin engine.")
+    parser.add_argument("--config", type=Path, help=f"default: {options.CONFIG_FILE}")
+    for item in fields(options.DaemonOptions):
+        if item.name != "registry_mirrors":
+            parser.add_argument("--" + item.name.replace("_", "-"), dest=item.name)
+    given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value}
+    config = given.pop("config", None)
+    try:
+        chosen = options.load(config, os.environ, given)
+    except errors.PlugindError as exc:
+        print(f"plugind: {exc}", file=sys.stderr)
+        return 2
+    from plugind import daemon
+
+    return daemon.run(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Composition root: options -> lock -> store -> engine -> reconcile -> api -> READY=1 -> stop.
+
+Stopping, killing or upgrading the agent leaves plugins running and mounts in place; the next
+start adopts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import platform
+import signal
+import socket
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from aiohttp import web
+
+from plugind import errors, log
+from plugind.api import app as api_app
+from plugind.engine import context, events, machine, ports, reconcile
+from plugind.host import systemd
+from plugind.model import manifest
+from plugind.model.lifecycle import RestartPolicy
+from plugind.options import DaemonOptions
+from plugind.registry.client import RegistryClient
+from plugind.rpc.client import SocketDialer
+from plugind.runtime import OciRuntime
+from plugind.store import content, layout, lock, plugins, volumes
+
+
+def version() -> str:
+    """Return the installed version."""
+    return metadata.version("plugind")
+
+
+def run(options: DaemonOptions) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status."""
+    log.setup(options.log_level)
+    try:
+        asyncio.run(serve(options))
+    except (errors.PlugindError, OSError) as exc:
+        log.error(f"cannot serve: {exc}")
+        return 1
+    return 0
+
+
+async def serve(options: DaemonOptions) -> None:
+    """Build the engine, settle the host, serve the API until told to stop."""
+    stop = _stop_event()
+    place = layout.Layout(
+        root=options.root, run=options.run, logs=options.logs, sockets=options.sockets
+    )
+    _make_directories(options)
+    with lock.hold(options.run / "lock"):
+        engine = build_engine(options, place)
+        engine.degraded = _open_store(place)
+        await reconcile.reconcile(engine)
+        application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+        await runner.setup()
+        try:
+            with bound(options.socket, _gid(options.group)) as listener:
+                await web.SockSite(runner, listener).start()
+                log.info("API listen on " + str(options.socket), version=version())
+                systemd.notify("READY=1")
+                await stop.wait()
+                systemd.notify("STOPPING=1")
+                log.info("stopping; plugins go on running")
+                await reconcile.leave(engine)
+        finally:
+            await runner.cleanup()
+
+
+def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine:
+    """Return an engine on the real adapters."""
+    clock = ports.SystemClock()
+    user_agent = f"plugind/{version()} ({platform.system().lower()})"
+    return context.Engine(
+        options=context.EngineOptions(
+            enable_timeout=options.enable_timeout,
+            log_max_bytes=options.log_max_bytes,
+            restart=RestartPolicy(
+                first=options.restart_first,
+                factor=options.restart_factor,
+                longest=options.restart_longest,
+                limit=options.restart_limit,
+                healthy_after=options.restart_healthy_after,
+            ),
+        ),
+        layout=place,
+        content=content.ContentStore(place),
+        plugin_store=plugins.PluginStore(place),
+        volume_store=volumes.VolumeStore(place),
+        registry=RegistryClient(
+            platform=manifest.platform_of(platform.machine()),
+            insecure=frozenset(options.registry_insecure),
+            mirrors=options.registry_mirrors,
+            user_agent=user_agent,
+            ca_file=options.registry_ca_file or None,
+        ),
+        runtime=OciRuntime(
+            binary=options.runtime_binary,
+            conmon=options.runtime_conmon,
+            root=options.run / options.runtime_binary.rpartition("/")[2],
+            run=options.run,
+            log_size_max=4 * options.log_max_bytes,
+        ),
+        dialer=SocketDialer(),
+        host=machine.Machine(),
+        clock=clock,
+        events=events.Hub(clock),
+    )
+
+
+def _open_store(place: layout.Layout) -> str | None:
+    """Prepare the store; return why the daemon must be read-only, if it must."""
+    if (found := place.read_format()) is not None and found > layout.CURRENT_FORMAT:
+        return (
+            f"{place.format_file} says format {found}, this plugind knows up to "
+            f"{layout.CURRENT_FORMAT}: install a newer plugind"
+        )
+    place.prepare()
+    return None
+
+
+def _make_directories(options: DaemonOptions) -> None:
+    for path, mode in (
+        (options.root, 0o700),
+        (options.run, 0o755),
+        (options.logs, 0o750),
+        (options.sockets, 0o700),
+        (options.run / "empty", 0o555),
+    ):
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def bound(path: Path, gid: int | None) -> Iterator[socket.socket]:
+    """Listen on a unix socket that is never, not for a moment, open to others."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(mask)
+    try:
+        if gid is not None:
+            os.chown(path, 0, gid)
+        path.chmod(0o660)
+        listener.listen(512)
+        yield listener
+    finally:
+        listener.close()
+        path.unlink(missing_ok=True)
+
+
+def _gid(group: str) -> int | None:
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
+
+
+def _stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The engine: everything it holds, and nothing it does.
+
+The stories (install, enable, volumes, ...) are modules of functions that take an `Engine`. State
+that changes lives here and in `Entry`; everything on disk is written by `store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from plugind import errors
+from plugind.engine import events as events_
+from plugind.engine import ports
+from plugind.model import lifecycle
+from plugind.model.digest import Digest
+from plugind.model.facts import PluginDirs
+from plugind.model.lifecycle import PluginState, RestartPolicy
+from plugind.model.plugin import Plugin
+from plugind.model.volume import Volume
+from plugind.store import content, layout, plugins, untar, volumes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Policy. Times are seconds, sizes bytes."""
+
+    enable_timeout: float = 30.0
+    stop_grace: float = 10.0
+    restart: RestartPolicy = RestartPolicy()
+    limits: untar.Limits = field(default_factory=untar.Limits)
+    log_max_bytes: int = 10 * 1024 * 1024
+    error_lines: int = 12
+
+
+@dataclass(slots=True)
+class Entry:
+    """One installed plugin and its running state. `plugin` is what the disk says."""
+
+    plugin: Plugin
+    state: PluginState = PluginState.DISABLED
+    container: ports.Container | None = None
+    socket: ports.PluginSocket | None = None
+    scope: str | None = None
+    supervisor: asyncio.Task[None] | None = None
+    output: asyncio.Task[None] | None = None
+    failures: int = 0
+    restarts: int = 0
+    last_exit: int | None = None
+    last_error: str = ""
+    started_at: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def advance(self, trigger: lifecycle.Trigger) -> None:
+        """Move along the transition table; `settled` is set while nothing is under way."""
+        self.state = lifecycle.advance(self.state, trigger)
+        if self.state in (PluginState.STARTING, PluginState.STOPPING, PluginState.BACKOFF):
+            self.settled.clear()
+        else:
+            self.settled.set()
+
+    def shown(self) -> Plugin:
+        """The plugin as clients see it: one that the engine gave up on is not enabled."""
+        if self.plugin.enabled and self.state is PluginState.FAILED:
+            return self.plugin.with_enabled(False)
+        return self.plugin
+
+
+class Locks:
+    """Named asyncio locks that vanish when nobody holds or awaits them."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def holding(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock of `key`."""
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks.pop(key)
+            if users > 1:
+                self._locks[key] = (lock, users - 1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Engine:
+    """Adapters, policy and the state of this host's plugins and volumes."""
+
+    options: EngineOptions
+    layout: layout.Layout
+    content: content.ContentStore
+    plugin_store: plugins.PluginStore
+    volume_store: volumes.VolumeStore
+    registry: ports.Registry
+    runtime: ports.Runtime
+    dialer: ports.Dialer
+    host: ports.Host
+    clock: ports.Clock
+    events: events_.Hub
+    entries: dict[str, Entry] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    locks: Locks = field(default_factory=Locks)
+    pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
+    degraded: str | None = None
+
+    def dirs(self, plugin_id: str) -> PluginDirs:
+        """Return the host paths of a plugin."""
+        return PluginDirs(
+            root=self.layout.plugin_dir(plugin_id),
+            rootfs=self.layout.rootfs(plugin_id),
+            propagated_mount=self.layout.propagated_mount(plugin_id),
+            sockets=self.layout.socket_dir(plugin_id),
+            empty=self.layout.run / "empty",
+        )
+
+    def socket_path(self, plugin: Plugin) -> Path:
+        """Return where the plugin's own socket is on the host."""
+        name = plugin.config.interface.socket.lstrip("/")
+        if not name or name in (".", "..") or ".." in name.split("/"):
+            raise errors.InvalidParameter(
+                f'plugin {plugin.name} has no usable socket: interface.socket is "{name}"'
+            )
+        return self.layout.socket_dir(plugin.id) / name
+
+    def log_path(self, plugin_id: str) -> Path:
+        """Return where the plugin's output is kept."""
+        return self.layout.logs / f"{plugin_id}.log"
+
+    @contextlib.contextmanager
+    def pinned(self, digests: Iterable[Digest]) -> Iterator[None]:
+        """Keep blobs from being collected while an operation is between fetch and commit."""
+        held = list(digests)
+        self.pins.update(held)
+        try:
+            yield
+        finally:
+            self.pins.subtract(held)
+            self.pins = +self.pins
+
+    def update(self, entry: Entry, **changes: object) -> None:
+        """Replace fields of an entry's plugin record in memory (the disk comes first)."""
+        entry.plugin = replace(entry.plugin, **changes)  # type: ignore[arg-type]

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Create a plugin from a tar with `config.json` and `rootfs/` (POST /plugins/create)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from plugind import errors
+from plugind.engine import bridge, garbage, install
+from plugind.engine.context import Engine
+from plugind.model import config as config_
+from plugind.model import manifest as manifest_
+from plugind.model import settings
+from plugind.model.digest import Digest
+from plugind.model.manifest import Descriptor, Manifest
+from plugind.model.plugin import Plugin
+from plugind.model.reference import Reference
+from plugind.store import context
+
+
+async def create(engine: Engine, name: Reference, body: AsyncIterator[bytes]) -> Plugin:
+    """Create plugin `name`, disabled, from the tar stream `body`. A failure leaves nothing."""
+    if name.digest:
+        raise errors.InvalidParameter("canonical references are not permitted")
+    async with engine.locks.holding(f"name:{name.familiar}"):
+        try:
+            install.require_free(engine, name)
+        except errors.InvalidParameter as exc:
+            raise errors.Conflict(exc.message) from None
+        try:
+            with engine.plugin_store.stage() as stage:
+                reader = bridge.ThreadReader(body, asyncio.get_running_loop())
+                config, manifest = await asyncio.to_thread(_read, engine, reader, stage.rootfs)
+                plugin = Plugin(
+                    id=install.new_id(engine),
+                    name=name.tagged().familiar,
+                    config=config,
+                    settings=settings.default_settings(config),
+                    config_digest=manifest.config.digest,
+                    manifest_digest=manifest.digest,
+                    layers=tuple(layer.digest for layer in manifest.layers),
+                    remote=str(name.tagged()),
+                )
+                with engine.pinned(plugin.blobs):
+                    await asyncio.to_thread(_require_blobs, engine, plugin)
+                    await install.to_the_end(
+                        install.commit_new(engine, stage.commit, plugin, op="create")
+                    )
+        except BaseException:
+            await install.to_the_end(garbage.collect(engine))
+            raise
+    engine.events.plugin("create", plugin)
+    return plugin
+
+
+def _read(
+    engine: Engine, reader: bridge.ThreadReader, rootfs: Path
+) -> tuple[config_.PluginConfig, Manifest]:
+    """Extract the rootfs, keep it as one gzip layer, and write config and manifest blobs."""
+    stream = io.BufferedReader(reader, 1024 * 1024)
+    with context.LayerWriter(engine.content) as layer:
+        raw = context.read_context(stream, rootfs, layer.sink, limits=engine.options.limits)
+        config_.parse_config(raw)
+        digest, size = layer.commit()
+    document = json.loads(raw)
+    # Docker's field, so that a client that pulls this plugin can compare; its diff_ids are, in
+    # Docker's own creates, the digests of the compressed blobs.
+    document = {key: value for key, value in document.items() if key.lower() != "rootfs"}
+    document["rootfs"] = {"type": "layers", "diff_ids": [str(digest)]}
+    encoded = json.dumps(document).encode() + b"\n"
+    config_digest = engine.content.put(encoded)
+    manifest = manifest_.build(
+        Descriptor(
+            media_type=manifest_.PLUGIN_CONFIG, digest=config_digest, size=len(encoded)
+        ),
+        (Descriptor(media_type=manifest_.DOCKER_LAYER_GZIP, digest=digest, size=size),),
+    )
+    engine.content.put(manifest.raw)
+    return config_.parse_config(encoded), manifest
+
+
+def _require_blobs(engine: Engine, plugin: Plugin) -> None:
+    """Raise if a blob vanished between its write and its pin (a collection ran meanwhile)."""
+    missing: list[Digest] = [d for d in plugin.blobs if not engine.content.has(d)]
+    if missing:
+        raise errors.Unavailable(f"cannot create {plugin.name}: blob {missing[0]} vanished; retry")

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Fetching a plugin's content: manifest, config, layers into a staged rootfs.
+
+Privileges are compared before any layer moves. Download, hashing, decompression and extraction of
+a layer overlap; nothing is read twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from plugind import errors
+from plugind.engine import ports
+from plugind.engine.context import Engine
+from plugind.model import config as config_
+from plugind.model import manifest as manifest_
+from plugind.model import privileges
+from plugind.model.credentials import Credentials
+from plugind.model.manifest import Descriptor, Manifest
+from plugind.model.reference import Reference
+from plugind.store import pipeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """A plugin in a registry, before its layers are fetched."""
+
+    ref: Reference
+    manifest: Manifest
+    config: config_.PluginConfig
+    config_raw: bytes
+
+
+async def resolve(engine: Engine, ref: Reference, credentials: Credentials | None) -> Resolved:
+    """Return manifest and config of `ref`; an ordinary image is refused."""
+    ref = ref.with_default_tag()
+    manifest = await engine.registry.resolve(ref, credentials)
+    manifest_.require_plugin(manifest, str(ref))
+    raw = await engine.registry.fetch_bytes(ref, manifest.config, credentials)
+    config = config_.parse_config(raw)
+    return Resolved(ref=ref, manifest=manifest, config=config, config_raw=raw)
+
+
+def require_accepted(resolved: Resolved, accepted: privileges.Privileges) -> None:
+    """Raise unless exactly what the plugin asks for was accepted."""
+    privileges.require_accepted(privileges.compute_privileges(resolved.config), accepted)
+
+
+def announce(resolved: Resolved, progress: ports.Progress) -> None:
+    """Report what is about to be pulled, as Docker does."""
+    ref = resolved.ref
+    progress(
+        {
+            "status": f"Pulling from {ref.familiar_repository}",
+            "id": ref.tag or str(ref.digest),
+        }
+    )
+    progress({"status": f"Digest: {resolved.manifest.digest}"})
+    for layer in resolved.manifest.layers:
+        progress({"status": "Waiting", "progressDetail": {}, "id": layer.digest.short})
+
+
+async def fetch_and_extract(
+    engine: Engine,
+    resolved: Resolved,
+    rootfs: Path,
+    credentials: Credentials | None,
+    progress: ports.Progress,
+) -> None:
+    """Bring every layer to `rootfs`, in manifest order, and every blob into the store."""
+    announce(resolved, progress)
+    diff_ids = resolved.config.diff_ids or ()
+    for position, layer in enumerate(resolved.manifest.layers):
+        diff_id = diff_ids[position] if len(diff_ids) == len(resolved.manifest.layers) else None
+        await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
+    await asyncio.to_thread(engine.content.put, resolved.config_raw)
+    await asyncio.to_thread(engine.content.put, resolved.manifest.raw)
+
+
+async def _layer(
+    engine: Engine,
+    ref: Reference,
+    layer: Descriptor,
+    diff_id: str | None,
+    rootfs: Path,
+    credentials: Credentials | None,
+    progress: ports.Progress,
+) -> None:
+    name = layer.digest.short
+    compression = manifest_.LAYER_COMPRESSION[layer.media_type]
+
+    def report(status: str, current: int | None = None) -> None:
+        detail = {} if current is None else {"current": current, "total": layer.size}
+        progress({"status": status, "progressDetail": detail, "id": name})
+
+    if engine.content.has(layer.digest):
+        report("Already exists")
+        report("Extracting", layer.size)
+        await asyncio.to_thread(
+            pipeline.unpack_stored,
+            engine.content,
+            layer.digest,
+            compression=compression,
+            diff_id=diff_id,
+            root=rootfs,
+            limits=engine.options.limits,
+        )
+        report("Complete")
+        return
+    report("Pulling fs layer")
+    unpacker = pipeline.LayerUnpacker(
+        engine.content,
+        digest=layer.digest,
+        size=layer.size,
+        compression=compression,
+        diff_id=diff_id,
+        root=rootfs,
+        limits=engine.options.limits,
+    )
+    try:
+        current = 0
+        async with engine.registry.open_blob(ref, layer, credentials) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(unpacker.feed, chunk)
+                current += len(chunk)
+                report("Downloading", current)
+        report("Download complete")
+        report("Extracting", layer.size)
+        await asyncio.to_thread(unpacker.finish)
+    except errors.PlugindError:
+        await asyncio.to_thread(unpacker.abort)
+        raise
+    except BaseException:
+        await asyncio.shield(asyncio.to_thread(unpacker.abort))
+        raise
+    report("Complete")

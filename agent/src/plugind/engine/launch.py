@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Starting and stopping a plugin's process: the steps, and their unwinding in reverse order.
+
+    start: host facts -> runtime spec -> run -> socket answers -> client
+    stop:  client closed -> TERM, grace, KILL -> runtime forgets it -> mounts released
+
+`Plugin.Activate` is never asked: real plugins answer it wrongly or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+
+from plugind import errors, log
+from plugind.engine import logs, ports
+from plugind.engine.context import Engine, Entry
+from plugind.model.plugin import Plugin
+from plugind.spec import runtime as spec_runtime
+
+
+async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
+    """Run the plugin and connect to its socket within `deadline` seconds.
+
+    PluginFailed carries the deadline or the exit status, and the plugin's last lines.
+    """
+    plugin = entry.plugin
+    socket_path = engine.socket_path(plugin)
+    dirs = engine.dirs(plugin.id)
+    facts = await asyncio.to_thread(engine.host.prepare, plugin, dirs)
+    spec = spec_runtime.runtime_spec(plugin, dirs, facts)
+    log_path = engine.log_path(plugin.id)
+    log_start = log_path.stat().st_size if log_path.exists() else 0
+    try:
+        socket_path.unlink(missing_ok=True)
+        entry.container = await engine.runtime.start(plugin.id, spec, log_path)
+        logs.follow_output(engine, entry, log_start)
+        await _wait_listening(engine, plugin, entry.container, deadline, log_start)
+    except BaseException:
+        await asyncio.shield(stop(engine, entry))
+        raise
+    connect(engine, entry)
+
+
+def connect(engine: Engine, entry: Entry) -> None:
+    """Give the entry a client for its plugin's socket."""
+    entry.socket = engine.dialer.connect(engine.socket_path(entry.plugin))
+    entry.scope = None
+    entry.started_at = engine.clock.monotonic()
+
+
+async def stop(engine: Engine, entry: Entry) -> int | None:
+    """Stop the plugin's process if it runs and release what it held. Safe to call twice."""
+    status = None
+    if entry.socket is not None:
+        await entry.socket.close()
+        entry.socket = None
+    if entry.container is not None:
+        status = await entry.container.stop(engine.options.stop_grace)
+        await entry.container.delete()
+        entry.container = None
+    await logs.end_output(entry)
+    await asyncio.to_thread(_release, engine, entry.plugin)
+    return status
+
+
+def _release(engine: Engine, plugin: Plugin) -> None:
+    engine.host.release(engine.dirs(plugin.id))
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(engine.layout.socket_dir(plugin.id))
+
+
+async def _wait_listening(
+    engine: Engine,
+    plugin: Plugin,
+    container: ports.Container,
+    deadline: float,
+    log_start: int,
+) -> None:
+    exited = asyncio.ensure_future(container.wait())
+    try:
+        await engine.dialer.wait_listening(
+            engine.socket_path(plugin), deadline, exited=exited
+        )
+    except errors.Unavailable:
+        lines = await asyncio.to_thread(
+            logs.last_lines, engine.log_path(plugin.id), log_start, engine.options.error_lines
+        )
+        socket = plugin.config.interface.socket
+        if exited.done():
+            status = exited.result()
+            raise errors.PluginFailed(
+                f"cannot enable plugin {plugin.name}: its process exited with status {status} "
+                f"before it listened on {socket}",
+                exit_status=status,
+                last_lines=lines,
+            ) from None
+        raise errors.PluginFailed(
+            f"cannot enable plugin {plugin.name}: nothing listens on {socket} after "
+            f"{deadline:g} s, and its process still runs (it was stopped now)",
+            last_lines=lines,
+        ) from None
+    finally:
+        if not exited.done():
+            exited.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await exited
+    log.debug("plugin listens", plugin=plugin.id)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The built-in `local` driver: a directory per volume, with a mount on it if options say so.
+
+    volumes/<hash>/_data     the volume; what `type`, `o` and `device` name is mounted here on use
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from plugind import errors
+from plugind.model import volume as volume_
+from plugind.model.volume import LOCAL, DriverVolume
+
+if TYPE_CHECKING:
+    from plugind.engine.context import Engine
+
+_OPTIONS = ("type", "o", "device", "size")
+
+
+class LocalDriver:
+    """Volumes as directories of the engine's own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def create(self, name: str, options: Mapping[str, str] | None) -> None:
+        """Make the volume's directory; InvalidParameter for an unknown option."""
+        volume_.require_local_name(name)
+        for key in options or {}:
+            if key not in _OPTIONS:
+                raise errors.InvalidParameter(f'create {name}: invalid option: "{key}"')
+        mounted = {key for key in options or {} if key in ("type", "device")}
+        if "size" in (options or {}):
+            raise errors.Unsupported(
+                f'create {name}: option "size" needs project quotas, which plugind does not set; '
+                'for a bounded volume use type=tmpfs, device=tmpfs, o=size=...'
+            )
+        if mounted and mounted != {"type", "device"}:
+            missing = ({"type", "device"} - mounted).pop()
+            raise errors.InvalidParameter(f'create {name}: missing required option: "{missing}"')
+        await asyncio.to_thread(self._engine.volume_store.make_data, name)
+
+    async def get(self, name: str) -> DriverVolume:
+        """Return the volume; NoSuchVolume if it is not one of ours."""
+        record = self._engine.volumes.get(name)
+        if record is None or record.driver != LOCAL:
+            raise errors.NoSuchVolume(f"get {name}: no such volume")
+        return DriverVolume(name=name, mountpoint=await self.path(name))
+
+    async def list(self) -> tuple[DriverVolume, ...]:
+        """Return every local volume."""
+        own = [volume.name for volume in self._engine.volumes.values() if volume.driver == LOCAL]
+        return tuple([DriverVolume(name=name, mountpoint=await self.path(name)) for name in own])
+
+    async def remove(self, name: str) -> None:
+        """Delete the volume's data; a live mount beneath it is an error, never followed."""
+        await asyncio.to_thread(self._engine.volume_store.delete_data, name)
+
+    async def path(self, name: str) -> str:
+        """Return the volume's directory."""
+        return str(self._engine.volume_store.data_dir(name))
+
+    async def mount(self, name: str, mount_id: str) -> str:
+        """Mount what the options say, at the first use."""
+        del mount_id
+        record = self._engine.volumes[name]
+        others = [ref for ref in self._engine.volume_store.mounts(name) if ref.mountpoint]
+        if record.options and not others:
+            target = self._engine.volume_store.data_dir(name)
+            options = dict(record.options)
+            await asyncio.to_thread(self._engine.host.mount_local, options, target)
+        return await self.path(name)
+
+    async def unmount(self, name: str, mount_id: str) -> None:
+        """Unmount after the last use."""
+        refs = self._engine.volume_store.mounts(name)
+        record = self._engine.volumes[name]
+        if record.options and not [ref for ref in refs if ref.id != mount_id]:
+            target = self._engine.volume_store.data_dir(name)
+            await asyncio.to_thread(self._engine.host.unmount, target)
+
+    async def capabilities(self) -> str:
+        """Return `local`."""
+        return "local"

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Plugin output: written by conmon in CRI format, followed into the daemon log, kept and bounded.
+
+    <logs>/<id>.log      `<rfc3339nano> stdout|stderr F|P <text>`, a line each
+    <logs>/<id>.log.1    what was before the last rotation
+
+conmon writes the file, so nothing is lost while the agent is away. The agent follows it through
+inotify, and rotates it by rename once it is larger than `log_max_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from plugind import log
+from plugind.engine import lookup
+from plugind.engine.context import Engine, Entry
+from plugind.host import inotify
+
+_CHUNK = 256 * 1024
+
+
+def parse_line(line: bytes) -> tuple[str, str, str]:
+    """Split a CRI line into (time, stream, text)."""
+    parts = line.decode("utf-8", "replace").split(" ", 3)
+    if len(parts) < 4 or parts[1] not in ("stdout", "stderr"):
+        return "", "stdout", line.decode("utf-8", "replace")
+    return parts[0], parts[1], parts[3]
+
+
+def last_lines(path: Path, start: int, count: int) -> tuple[str, ...]:
+    """Return the text of the last `count` lines written after offset `start`."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(max(start, size - _CHUNK) if size >= start else 0)
+            lines = file.read(_CHUNK).splitlines()
+    except FileNotFoundError:
+        return ()
+    return tuple(parse_line(line)[2] for line in lines[-count:])
+
+
+def follow_output(engine: Engine, entry: Entry, offset: int) -> None:
+    """Copy the plugin's output, from `offset` on, into the daemon log until `end_output`."""
+    entry.output = asyncio.create_task(
+        _copy(engine, entry.plugin.id, offset), name=f"output {entry.plugin.name}"
+    )
+
+
+async def end_output(entry: Entry) -> None:
+    """Stop following, after what was written so far has been copied."""
+    task, entry.output = entry.output, None
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def read(
+    engine: Engine, text: str, *, tail: int | None, follow: bool
+) -> AsyncIterator[bytes]:
+    """Yield the plugin's output, a line each: time, stream and text.
+
+    `tail` is how many of the kept lines to start with (None: all).
+    """
+    plugin = lookup.find(engine, text)
+    path = engine.log_path(plugin.id)
+    # The offset is taken before the lines are read, so that none falls between.
+    kept = await asyncio.to_thread(_kept_lines, path, tail)
+    lines, offset = kept
+    for line in lines:
+        yield line
+    if follow:
+        async for line in _follow(path, offset):
+            yield line + b"\n"
+
+
+def _kept_lines(path: Path, tail: int | None) -> tuple[list[bytes], int]:
+    content = b""
+    offset = 0
+    for part in (_rotated(path), path):
+        with contextlib.suppress(FileNotFoundError):
+            piece = part.read_bytes()
+            content += piece
+            offset = len(piece) if part is path else 0
+    end = content.rfind(b"\n") + 1
+    offset = max(0, offset - (len(content) - end))
+    lines = content[:end].splitlines(keepends=True)
+    return (lines if tail is None else lines[-tail:] if tail else []), offset
+
+
+async def _copy(engine: Engine, plugin_id: str, offset: int) -> None:
+    path = engine.log_path(plugin_id)
+    reader = _Reader(path, offset)
+    try:
+        async for line in _follow(path, offset, reader):
+            _emit(plugin_id, line)
+            if reader.size > engine.options.log_max_bytes:
+                await _rotate(engine, plugin_id, path)
+    except asyncio.CancelledError:
+        for line in reader.lines():
+            _emit(plugin_id, line)
+        raise
+    except OSError as exc:
+        log.error(f"cannot follow the plugin's output: {exc}", plugin=plugin_id)
+
+
+def _emit(plugin_id: str, line: bytes) -> None:
+    _, stream, text = parse_line(line)
+    write = log.error if stream == "stderr" else log.info
+    write(text, plugin=plugin_id)
+
+
+async def _rotate(engine: Engine, plugin_id: str, path: Path) -> None:
+    """Rename, then let conmon open a new file; what it writes in between goes to the old one."""
+    await asyncio.to_thread(os.replace, path, _rotated(path))
+    await engine.runtime.reopen_log(plugin_id)
+
+
+def _rotated(path: Path) -> Path:
+    return path.with_suffix(".log.1")
+
+
+async def _follow(
+    path: Path, offset: int, reader: _Reader | None = None
+) -> AsyncIterator[bytes]:
+    """Yield complete lines as they are written; goes over to the new file after a rotation."""
+    reader = reader or _Reader(path, offset)
+    with inotify.watch(path.parent) as changes:
+        while True:
+            for line in reader.lines():
+                yield line
+            await changes.wait_for(path.name)
+
+
+class _Reader:
+    """Reads lines from a file that grows and may be replaced by rename."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._offset = offset
+        self._inode: int | None = None
+        self._rest = b""
+        self.size = 0
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the complete lines that were added since the last call."""
+        if self._inode is not None and self._replaced():
+            yield from self._read(_rotated(self._path))
+            self._offset, self._inode = 0, None
+        yield from self._read(self._path)
+
+    def _replaced(self) -> bool:
+        try:
+            return self._path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return False
+
+    def _read(self, path: Path) -> Iterator[bytes]:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            status = os.fstat(file.fileno())
+            if path == self._path:
+                self._inode = status.st_ino
+                self.size = status.st_size
+            if status.st_size < self._offset:
+                self._offset = 0  # truncated by conmon's own limit
+            file.seek(self._offset)
+            while chunk := file.read(_CHUNK):
+                self._offset += len(chunk)
+                *complete, self._rest = (self._rest + chunk).split(b"\n")
+                yield from complete

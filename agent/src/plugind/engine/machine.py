@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The real host behind `ports.Host`: entrypoint check, directories, mounts, device facts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from plugind import errors
+from plugind.host import arch, facts, mounts, proc, rootfs
+from plugind.model.facts import HostFacts, PluginDirs
+from plugind.model.plugin import Plugin
+
+_MOUNT_TIMEOUT = 60.0
+
+
+class Machine:
+    """This machine."""
+
+    def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
+        """Check what can be known before the launch, and lay what the spec relies on."""
+        arch.check_entrypoint(Path(dirs.rootfs), plugin.config)
+        rootfs.prepare_rootfs(Path(dirs.rootfs))
+        Path(dirs.sockets).mkdir(mode=0o700, parents=True, exist_ok=True)
+        Path(dirs.empty).mkdir(mode=0o555, parents=True, exist_ok=True)
+        if plugin.config.propagated_mount:
+            target = Path(dirs.propagated_mount)
+            target.mkdir(mode=0o755, exist_ok=True)
+            mounts.make_shared_mountpoint(target)
+        return facts.gather_facts(plugin.settings)
+
+    def release(self, dirs: PluginDirs) -> None:
+        """Unmount everything beneath the plugin's directory."""
+        mounts.unmount_tree(Path(dirs.root))
+
+    def mount_local(self, options: dict[str, str], target: Path) -> None:
+        """Mount with mount(8), which knows every file system's helper (nfs, cifs)."""
+        argv = ["mount", "-t", options["type"]]
+        if options.get("o"):
+            argv += ["-o", options["o"]]
+        argv += ["--", options["device"], str(target)]
+        if os.path.ismount(target):
+            return
+        done = proc.run_blocking(argv, timeout=_MOUNT_TIMEOUT)
+        if done.returncode:
+            raise errors.System(f"cannot mount {options['device']}: {done.stderr.strip()}")
+
+    def unmount(self, target: Path) -> None:
+        """Unmount `target` and what is stacked on it."""
+        mounts.unmount_tree(target)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Boot: bring what is on disk, what runs and what is in memory together.
+
+    enabled  alive   adopt it; it never notices that the agent was away
+    enabled  dead    start it in the background, with backoff; the API does not wait for it
+    disabled alive   stop it: a crash came between its start and its commit
+    unknown  alive   purge it
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from plugind import errors, log
+from plugind.engine import garbage, launch, logs, supervise
+from plugind.engine.context import Engine, Entry
+from plugind.model.lifecycle import PluginState, Trigger
+
+
+async def reconcile(engine: Engine) -> None:
+    """Load records and settle every plugin; a broken one is logged and the rest go on."""
+    await load(engine)
+    for plugin_id in await engine.runtime.list_ids():
+        if plugin_id not in engine.entries:
+            log.warning("purging a container that belongs to no plugin", plugin=plugin_id)
+            await engine.runtime.purge(plugin_id)
+    results = await asyncio.gather(
+        *(settle(engine, entry) for entry in engine.entries.values()), return_exceptions=True
+    )
+    for entry, result in zip(list(engine.entries.values()), results, strict=True):
+        if isinstance(result, BaseException):
+            entry.last_error = str(result)
+            log.error("cannot settle plugin", exc=result, plugin=entry.plugin.id)
+    await garbage.collect(engine)
+
+
+async def load(engine: Engine) -> None:
+    """Read every record from disk."""
+    loaded, broken = await asyncio.to_thread(engine.plugin_store.load_all)
+    for what in broken:
+        log.error(f"quarantined a broken plugin record: {what}")
+    for plugin in loaded:
+        entry = Entry(plugin)
+        entry.settled.set()
+        engine.entries[plugin.id] = entry
+    for volume in await asyncio.to_thread(engine.volume_store.load_all):
+        engine.volumes[volume.name] = volume
+
+
+async def settle(engine: Engine, entry: Entry) -> None:
+    """Adopt, start, stop or clean up after one plugin, by (enabled, alive)."""
+    plugin = entry.plugin
+    entry.container = await engine.runtime.adopt(plugin.id)
+    if plugin.enabled and entry.container is not None:
+        adopt(engine, entry)
+        return
+    if entry.container is not None:
+        log.warning("stopping a plugin that is not enabled", plugin=plugin.id)
+    await launch.stop(engine, entry)
+    await engine.runtime.purge(plugin.id)
+    if plugin.enabled:
+        entry.state = PluginState.BACKOFF
+        entry.settled.clear()
+        supervise.watch(engine, entry)
+
+
+def adopt(engine: Engine, entry: Entry) -> None:
+    """Take over a plugin that an earlier agent started."""
+    try:
+        launch.connect(engine, entry)
+    except errors.PlugindError:
+        entry.container = None
+        raise
+    entry.advance(Trigger.ADOPT)
+    path = engine.log_path(entry.plugin.id)
+    logs.follow_output(engine, entry, path.stat().st_size if path.exists() else 0)
+    supervise.watch(engine, entry)
+    log.info("adopted a running plugin", plugin=entry.plugin.id)
+
+
+async def leave(engine: Engine) -> None:
+    """Let go of every plugin without stopping any (the agent's own stop)."""
+    for entry in engine.entries.values():
+        await supervise.cancel(entry)
+        await logs.end_output(entry)
+        if entry.socket is not None:
+            await entry.socket.close()
+    engine.events.close()
+    await engine.registry.close()

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Remove a plugin: stop it if forced, rename it away, then delete what was renamed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from plugind import errors
+from plugind.engine import enable, garbage, install, lookup, references
+from plugind.engine.context import Engine, Entry
+from plugind.model.plugin import Plugin
+
+
+async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
+    """Remove plugin `text`; without `force` it must be disabled and unused.
+
+    With `force` its volumes' records stay, so that a reinstall under the same name has them.
+    """
+    entry = lookup.entry(engine, text)
+    async with entry.lock:
+        plugin = entry.plugin
+        if plugin.id not in engine.entries:
+            raise errors.NotFound(f'plugin "{text}" not found')
+        if not force:
+            references.require_unused(engine, plugin)
+            if plugin.enabled:
+                raise errors.Conflict(f"plugin {plugin.name} is enabled")
+        await install.to_the_end(_remove(engine, entry))
+    engine.events.plugin("remove", plugin)
+    return plugin
+
+
+async def _remove(engine: Engine, entry: Entry) -> None:
+    if entry.plugin.enabled:
+        await enable.stop_and_record(engine, entry)
+    plugin = entry.plugin
+    await asyncio.to_thread(engine.host.release, engine.dirs(plugin.id))
+    await asyncio.to_thread(engine.plugin_store.remove, plugin.id)
+    del engine.entries[plugin.id]
+    for path in (engine.log_path(plugin.id), engine.log_path(plugin.id).with_suffix(".log.1")):
+        path.unlink(missing_ok=True)
+    await garbage.collect(engine)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""One raw RPC to a plugin's socket, for the operator (`plugind rpc`)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from plugind import errors
+from plugind.engine import lookup
+from plugind.engine.context import Engine
+
+_METHOD = re.compile(r"[A-Za-z]+\.[A-Za-z]+", re.ASCII)
+_TIMEOUT = 120.0
+
+
+async def call(engine: Engine, text: str, method: str, body: dict[str, Any]) -> Any:
+    """Call `method` (for example `VolumeDriver.List`) of plugin `text`."""
+    if not _METHOD.fullmatch(method):
+        raise errors.InvalidParameter(f'invalid method "{method}": want <Interface>.<Method>')
+    entry = lookup.entry(engine, text)
+    if entry.socket is None:
+        raise errors.Conflict(f"plugin {entry.plugin.name} is {entry.state.value}")
+    return await entry.socket.call(method, body, timeout=_TIMEOUT)

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Volumes: create, list, inspect, remove, prune (moby `volume/service`, its defects mended).
+
+A driver's error never erases a record: only a definite "no such volume" means absent. Volumes of
+a disabled or failing driver stay listed, with a warning, and every call answers at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from plugind import errors
+from plugind.engine import drivers, install, listing
+from plugind.engine.context import Engine
+from plugind.engine.drivers import Driver
+from plugind.model import volume as volume_
+from plugind.model.volume import ANONYMOUS_LABEL, LOCAL, DriverVolume, Volume
+
+list_volumes = listing.list_volumes
+
+
+async def create_volume(
+    engine: Engine,
+    *,
+    name: str,
+    driver: str,
+    options: dict[str, str] | None,
+    labels: dict[str, str] | None,
+) -> dict[str, Any]:
+    """Create a volume, or return the one that exists under that name and driver."""
+    if not name:
+        name = secrets.token_hex(32)
+        labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
+        driver = driver or LOCAL
+    async with engine.locks.holding(f"volume:{name}"):
+        existing = await _existing(engine, name, driver)
+        if existing is not None:
+            return existing
+        handle = await _driver_for_create(engine, name, driver)
+        wanted = Volume(
+            name=name,
+            driver=handle.name,
+            options=options or None,
+            labels=labels or None,
+            created_at=listing.rfc3339(engine.clock.now_ns()),
+            scope=await handle.scope(),
+        )
+        created = await _create(engine, handle, wanted)
+    if created:
+        engine.events.volume("create", name, handle.name)
+    return volume_.render(engine.volumes[name], mountpoint="", status=None)
+
+
+async def inspect_volume(engine: Engine, name: str) -> dict[str, Any]:
+    """Return the Engine API object of a volume, with its driver's status."""
+    record, handle, found = await find(engine, name)
+    return volume_.render(
+        listing.merge(record, found, handle.name, await handle.scope()),
+        mountpoint=handle.host_path(found.mountpoint),
+        status=found.status,
+    )
+
+
+async def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
+    """Remove a volume. With `force`, a record whose driver is gone is cleared all the same."""
+    async with engine.locks.holding(f"volume:{name}"):
+        record = engine.volumes.get(name)
+        holders = sorted({ref.holder for ref in await mounts(engine, name)})
+        if holders:
+            raise errors.Conflict(
+                f"remove {name}: volume is in use - [{', '.join(holders)}]"
+            )
+        try:
+            driver_name = await _remove_from_driver(engine, name)
+        except errors.NoSuchVolume:
+            if record is None and not force:
+                raise
+            driver_name = record.driver if record else ""
+        except errors.PlugindError:
+            if force and record is not None:
+                await install.to_the_end(_forget(engine, name))
+                if drivers.lookup_entry(engine, record.driver) is None or not _runs(engine, record):
+                    return  # nobody is left to ask; the record is cleared, which was the wish
+            raise
+        if record is not None:
+            await install.to_the_end(_forget(engine, name))
+    if driver_name:
+        engine.events.volume("destroy", name, driver_name)
+
+
+async def prune_volumes(
+    engine: Engine, *, everything: bool, labels: frozenset[str], without_labels: frozenset[str]
+) -> tuple[list[str], int]:
+    """Remove unused `local` volumes without options; return their names and the bytes freed."""
+    removed, freed = [], 0
+    for record in sorted(engine.volumes.values(), key=lambda volume: volume.name):
+        if record.driver != LOCAL or record.options:
+            continue
+        if not everything and ANONYMOUS_LABEL not in (record.labels or {}):
+            continue
+        if not listing.has_labels(record, labels):
+            continue
+        if any(listing.has_labels(record, frozenset({label})) for label in without_labels):
+            continue
+        if await mounts(engine, record.name):
+            continue
+        size = await asyncio.to_thread(engine.volume_store.data_size, record.name)
+        await remove_volume(engine, record.name, force=False)
+        removed.append(record.name)
+        freed += size
+    engine.events.volume("prune", "", LOCAL, reclaimed=str(freed))
+    return removed, freed
+
+
+async def mounts(engine: Engine, name: str) -> tuple[volume_.MountRef, ...]:
+    """Return who holds the volume mounted."""
+    return await asyncio.to_thread(engine.volume_store.mounts, name)
+
+
+async def find(engine: Engine, name: str) -> tuple[Volume | None, Driver, DriverVolume]:
+    """Return record, driver and the driver's answer of a volume that exists.
+
+    A volume without a record is looked for in every running driver.
+    """
+    record = engine.volumes.get(name)
+    if record is None:
+        for handle in drivers.running(engine):
+            found = await _get_or_none(handle, name)
+            if found is not None:
+                return None, handle, found
+        raise errors.NoSuchVolume(f"get {name}: no such volume")
+    handle = await _driver_of(engine, record)
+    try:
+        return record, handle, await handle.calls.get(name)
+    except errors.NoSuchVolume:
+        raise errors.NoSuchVolume(f"get {name}: no such volume") from None
+
+
+async def _existing(engine: Engine, name: str, driver: str) -> dict[str, Any] | None:
+    """Return the volume that already has this name, None if it may be created."""
+    record = engine.volumes.get(name)
+    if record is None:
+        return None
+    if driver and drivers.canonical(engine, driver) != record.driver:
+        raise errors.Conflict(
+            f"create {name}: driver '{record.driver}' already has volume '{name}': "
+            "volume name must be unique"
+        )
+    try:
+        handle = await drivers.driver(engine, record.driver)
+        found = await handle.calls.get(name)
+    except errors.NoSuchVolume:
+        await install.to_the_end(_forget(engine, name))
+        return None
+    except errors.PlugindError as exc:
+        raise errors.Conflict(
+            f"create {name}: found reference to volume '{name}' in driver '{record.driver}', "
+            f"but got an error while checking the driver: {exc}: volume name must be unique"
+        ) from exc
+    return volume_.render(record, mountpoint=handle.host_path(found.mountpoint), status=None)
+
+
+async def _driver_for_create(engine: Engine, name: str, driver: str) -> Driver:
+    """Return the driver to create with: the named one, else who already has it, else local."""
+    if not driver:
+        for handle in drivers.running(engine):
+            if handle.name != LOCAL and await _get_or_none(handle, name) is not None:
+                return handle
+    try:
+        return await drivers.driver(engine, driver)
+    except (errors.Conflict, errors.NotFound) as exc:
+        raise type(exc)(f"create {name}: error looking up volume plugin {driver}: {exc}") from exc
+
+
+async def _create(engine: Engine, handle: Driver, wanted: Volume) -> bool:
+    """Create at the driver unless it has the volume already; record it; True if created."""
+    if handle.name != LOCAL:
+        volume_.require_plugin_volume_name(wanted.name)
+        if await _get_or_none(handle, wanted.name) is not None:
+            await install.to_the_end(_record(engine, wanted))
+            return False
+    try:
+        await handle.calls.create(wanted.name, wanted.options)
+    except errors.PlugindError as exc:
+        if exc.message.startswith("create "):
+            raise
+        raise type_of(exc)(f"create {wanted.name}: {exc}") from exc
+    await install.to_the_end(_record(engine, wanted))
+    return True
+
+
+def type_of(exc: errors.PlugindError) -> type[errors.PlugindError]:
+    """Return the category of an error, for saying it again with more words."""
+    for category in type(exc).__mro__:
+        if category.__module__ == errors.__name__ and category is not errors.PluginFailed:
+            return category
+    return errors.System
+
+
+async def _record(engine: Engine, volume: Volume) -> None:
+    await asyncio.to_thread(engine.volume_store.save, volume)
+    engine.volumes[volume.name] = volume
+
+
+async def _forget(engine: Engine, name: str) -> None:
+    await asyncio.to_thread(engine.volume_store.delete, name)
+    engine.volumes.pop(name, None)
+
+
+async def _remove_from_driver(engine: Engine, name: str) -> str:
+    """Ask the driver to remove the volume; return the driver's name."""
+    _, handle, _ = await find(engine, name)
+    try:
+        await handle.calls.remove(name)
+    except errors.NoSuchVolume:
+        raise
+    except errors.PlugindError as exc:
+        raise type_of(exc)(f"remove {name}: {exc}") from exc
+    return handle.name
+
+
+async def _driver_of(engine: Engine, record: Volume) -> Driver:
+    try:
+        return await drivers.driver(engine, record.driver)
+    except errors.PlugindError as exc:
+        raise type_of(exc)(
+            f'get {record.name}: error while checking if volume "{record.name}" exists in driver '
+            f'"{record.driver}": error looking up volume plugin {record.driver}: {exc}'
+        ) from exc
+
+
+def _runs(engine: Engine, record: Volume) -> bool:
+    return any(handle.name == record.driver for handle in drivers.running(engine))
+
+
+async def _get_or_none(handle: Driver, name: str) -> DriverVolume | None:
+    """Ask whether a driver has a volume; one that cannot say does not have it."""
+    try:
+        return await handle.calls.get(name)
+    except errors.PlugindError:
+        return None
+
+
+def adopted(found: DriverVolume, handle: Driver, scope: str) -> Volume:
+    """Return a record for a volume that a driver has and we did not know of."""
+    base = Volume(name=found.name, driver=handle.name, scope=scope)
+    return replace(base, created_at=found.created_at or volume_.ZERO_TIME)

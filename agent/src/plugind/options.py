@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The daemon's options: defaults, then plugind.toml, then the environment, then argv.
+
+    [daemon]
+    root = "/var/lib/plugind"         state
+    run = "/run/plugind"              what a reboot may lose
+    logs = "/var/log/plugind"         plugins' output
+    sockets = "/run/docker/plugins"   where the documentation says plugins' sockets are
+    socket = "/run/plugind/api.sock"
+    group = "plugind"                 may use the socket, besides root
+    log_level = "info"
+    enable_timeout = 30               seconds, where a client names none
+    log_max_bytes = 10485760          per plugin, then rotated once
+    [registry]
+    insecure = ["registry.example:5000"]      plain HTTP or unverified TLS
+    ca_file = "/etc/ssl/certs/registry.pem"
+    [registry.mirrors]
+    "docker.io" = ["mirror.example"]
+    [runtime]
+    binary = "runc"                   or "crun"
+    conmon = "conmon"
+    [restart]
+    first = 0.1                       seconds; grows by `factor` up to `longest`
+    factor = 2.0
+    longest = 60.0
+    limit = 10                        failures in a row before giving up
+    healthy_after = 10.0              a run of that many seconds ends the row
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from plugind import errors
+
+CONFIG_FILE = Path("/etc/plugind/plugind.toml")
+_TABLES = {"daemon": "", "registry": "registry_", "runtime": "runtime_", "restart": "restart_"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions:
+    """Everything `plugind serve` can be told."""
+
+    root: Path = Path("/var/lib/plugind")
+    run: Path = Path("/run/plugind")
+    logs: Path = Path("/var/log/plugind")
+    sockets: Path = Path("/run/docker/plugins")
+    socket: Path = Path("/run/plugind/api.sock")
+    group: str = "plugind"
+    log_level: str = "info"
+    enable_timeout: float = 30.0
+    log_max_bytes: int = 10 * 1024 * 1024
+    registry_insecure: tuple[str, ...] = ()
+    registry_ca_file: str = ""
+    registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runtime_binary: str = "runc"
+    runtime_conmon: str = "conmon"
+    restart_first: float = 0.1
+    restart_factor: float = 2.0
+    restart_longest: float = 60.0
+    restart_limit: int = 10
+    restart_healthy_after: float = 10.0
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str], arguments: Mapping[str, str]
+) -> DaemonOptions:
+    """Read options in order of precedence; InvalidParameter names file and key.
+
+    Without `file` the default one is read if it exists. Environment variables are
+    `PLUGIND_<FIELD>`, for example `PLUGIND_ROOT`; `arguments` are named like the fields.
+    """
+    path = file or CONFIG_FILE
+    options = DaemonOptions()
+    if file is not None or path.exists():
+        options = _from_toml(options, path)
+    for item in fields(DaemonOptions):
+        name = f"PLUGIND_{item.name.upper()}"
+        if name in environment:
+            options = _set(options, item.name, environment[name], name)
+        if item.name in arguments:
+            options = _set(options, item.name, arguments[item.name], f"--{item.name}")
+    return _finish(options)
+
+
+def _from_toml(options: DaemonOptions, path: Path) -> DaemonOptions:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise errors.InvalidParameter(f"cannot read {path}: {exc}") from exc
+    known = {item.name for item in fields(DaemonOptions)}
+    for table, values in document.items():
+        if table not in _TABLES or not isinstance(values, dict):
+            raise errors.InvalidParameter(
+                f"{path}: unknown table [{table}]; known: {', '.join(_TABLES)}"
+            )
+        for key, value in values.items():
+            name = _TABLES[table] + key
+            if name not in known:
+                raise errors.InvalidParameter(f"{path}: unknown key {table}.{key}")
+            options = _set(options, name, value, f"{path}: {table}.{key}")
+    return options
+
+
+def _set(options: DaemonOptions, name: str, value: Any, where: str) -> DaemonOptions:
+    present = getattr(DaemonOptions(), name)
+    try:
+        return replace(options, **{name: _convert(present, value)})
+    except (TypeError, ValueError) as exc:
+        raise errors.InvalidParameter(f"{where}: {exc}") from None
+
+
+def _convert(like: Any, value: Any) -> Any:
+    """Return `value` as the type of `like`; ValueError or TypeError says what is wrong."""
+    if isinstance(like, Path):
+        path = Path(value)
+        if not path.is_absolute():
+            raise ValueError(f'want an absolute path, got "{value}"')
+        return path
+    if isinstance(like, tuple):
+        items = value.split(",") if isinstance(value, str) else value
+        if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+            raise ValueError("want a list of strings")
+        return tuple(item for item in items if item)
+    if isinstance(like, dict):
+        if not isinstance(value, dict):
+            raise ValueError("want a table")
+        return {str(key): _convert((), items) for key, items in value.items()}
+    if isinstance(like, int | float):
+        number = type(like)(value)
+        if number < 0 or isinstance(value, bool):
+            raise ValueError(f"want a number that is not negative, got {value!r}")
+        return number
+    if not isinstance(value, str):
+        raise ValueError(f"want a string, got {value!r}")
+    return value
+
+
+def _finish(options: DaemonOptions) -> DaemonOptions:
+    if options.log_level not in ("debug", "info", "warning", "error"):
+        raise errors.InvalidParameter(
+            f'log_level is "{options.log_level}", want debug, info, warning or error'
+        )
+    default = DaemonOptions()
+    if options.run != default.run and options.socket == default.socket:
+        return replace(options, socket=options.run / "api.sock")
+    return options
