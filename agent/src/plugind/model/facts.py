@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceNode:
@@ -26,17 +28,24 @@ class HostFacts:
     """Read once before a spec is made, so that making it is a pure function.
 
     `devices` maps each device path that the plugin's settings name to the nodes found there (a
-    directory yields every device beneath it). `masked_paths` are those of the defaults that exist.
+    directory yields every device beneath it). `thermal_throttle` are the CPUs' files of that name,
+    which are hidden from plugins. `network_files` are those of the host's name resolution that
+    exist.
     """
 
     devices: dict[str, tuple[DeviceNode, ...]]
     thermal_throttle: tuple[str, ...] = ()
+    network_files: tuple[str, ...] = NETWORK_FILES
     cgroup_v2: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginDirs:
-    """Absolute host paths of one plugin."""
+    """Absolute host paths of one plugin.
+
+    `sockets` is what the plugin sees as /run/docker/plugins; whoever creates it gives it to the
+    config's `user`. `empty` is an empty directory, shared by all plugins.
+    """
 
     root: PurePosixPath
     rootfs: PurePosixPath

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The OCI runtime spec of a plugin, as Docker Engine makes it (moby `plugin/v2`), mended.
+
+    runtime_spec(plugin, dirs, facts) -> dict, ready for config.json in a bundle
+
+Mounts stand in this order, and a later one wins over an earlier one at the same place:
+
+    defaults    propagatedMount    mounts of the settings    /run/docker/plugins    hosts, resolv.conf
+
+Mended on purpose: `user` is honoured; mounts and devices come from the settings, where `set` put
+them; an empty mount source is an empty directory instead of the bundle with all its secrets; a
+mount over /dev replaces the defaults there, and nothing else; the cgroup has an absolute path.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import Any
+
+from plugind import errors
+from plugind.model import config as config_
+from plugind.model import facts as facts_
+from plugind.model import plugin as plugin_
+from plugind.spec import defaults
+
+_BIND = frozenset(("bind", "rbind"))
+
+
+def runtime_spec(
+    plugin: plugin_.Plugin, dirs: facts_.PluginDirs, facts: facts_.HostFacts
+) -> dict[str, Any]:
+    """Return the runtime spec of `plugin`; System names what it lacks."""
+    config = plugin.config
+    linux: dict[str, Any] = {
+        "cgroupsPath": f"{defaults.CGROUP_PARENT}/{plugin.id}",
+        "namespaces": [{"type": name} for name in _namespaces(config)],
+        "devices": [_device(node) for node in _nodes(plugin, facts)],
+        "resources": _resources(plugin, facts),
+        "maskedPaths": [*defaults.MASKED_PATHS, *facts.thermal_throttle],
+        "readonlyPaths": list(defaults.READONLY_PATHS),
+    }
+    if config.propagated_mount:
+        linux["rootfsPropagation"] = "rshared"
+    return {
+        "ociVersion": defaults.OCI_VERSION,
+        "process": _process(plugin),
+        "root": {"path": str(dirs.rootfs), "readonly": False},
+        "mounts": _mounts(plugin, dirs, facts),
+        "linux": linux,
+    }
+
+
+def _process(plugin: plugin_.Plugin) -> dict[str, Any]:
+    """Return `process`; a relative or bare entrypoint is resolved by the runtime, by cwd and PATH."""
+    config = plugin.config
+    return {
+        "terminal": False,
+        "user": {"uid": config.uid, "gid": config.gid},
+        "args": [*(config.entrypoint or ()), *plugin.settings.args],
+        # A setting may name PATH again; the last one counts.
+        "env": [defaults.PATH, *plugin.settings.env],
+        "cwd": config.work_dir or "/",
+        "capabilities": _capabilities(config),
+        "noNewPrivileges": False,
+    }
+
+
+def _capabilities(config: config_.PluginConfig) -> dict[str, list[str]]:
+    extras = [name for name in config.capabilities or () if name not in defaults.CAPABILITIES]
+    every = [*defaults.CAPABILITIES, *extras]
+    sets = {
+        "bounding": every,
+        "permitted": list(every),
+        "effective": list(every),
+        "inheritable": list(config.capabilities or ()),
+    }
+    if config.uid != 0 and config.capabilities:
+        # Only ambient capabilities outlive the exec of a user other than root. What was asked for
+        # by name was granted by name, so it must arrive; the defaults need not.
+        sets["ambient"] = list(config.capabilities)
+    return sets
+
+
+def _namespaces(config: config_.PluginConfig) -> list[str]:
+    shared = set()
+    if config.network_type == "host":
+        shared.add("network")
+    if config.pid_host:
+        shared.add("pid")
+    if config.ipc_host:
+        shared.add("ipc")
+    return [name for name in defaults.NAMESPACES if name not in shared]
+
+
+# --- mounts -----------------------------------------------------------------------------------
+
+
+def _mounts(
+    plugin: plugin_.Plugin, dirs: facts_.PluginDirs, facts: facts_.HostFacts
+) -> list[dict[str, Any]]:
+    own = [_plugin_mount(mount, dirs) for mount in plugin.settings.mounts]
+    mounts = _without_overridden(defaults.mounts(), (mount["destination"] for mount in own))
+    if plugin.config.propagated_mount:
+        mounts.append(
+            _bind(
+                str(dirs.propagated_mount), plugin.config.propagated_mount, "rbind", "rw", "rshared"
+            )
+        )
+    mounts += own
+    mounts.append(_bind(str(dirs.sockets), defaults.RUNTIME_DIR, "rbind", "rshared"))
+    if plugin.config.network_type:
+        # Any type at all, even one that means nothing, gets the host's names.
+        mounts += [_bind(path, path, "rbind", "ro") for path in facts.network_files]
+    return mounts
+
+
+def _without_overridden(
+    mounts: list[dict[str, Any]], destinations: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return the default mounts but for those in /dev that one of `destinations` replaces.
+
+    A bind over /dev itself replaces all of them: it brings its own pts, mqueue and shm.
+    """
+    taken = {_normal(path) for path in destinations}
+
+    def is_overridden(place: str) -> bool:
+        if place != "/dev" and not place.startswith("/dev/"):
+            return False
+        return place in taken or "/dev" in taken
+
+    return [mount for mount in mounts if not is_overridden(mount["destination"])]
+
+
+def _plugin_mount(mount: config_.PluginMount, dirs: facts_.PluginDirs) -> dict[str, Any]:
+    if mount.source is None:
+        raise errors.System("mount source is not specified")
+    options = list(mount.options or ())
+    is_bind = mount.type == "bind" or not _BIND.isdisjoint(options)
+    if not is_bind:
+        return {
+            "destination": mount.destination,
+            "type": mount.type,
+            "source": mount.source,
+            "options": options,
+        }
+    if not mount.source:
+        # runc takes "" for the bundle, whose config.json holds every secret of the environment.
+        return _bind(str(dirs.empty), mount.destination, "bind", "ro")
+    if _BIND.isdisjoint(options):
+        # Type "bind" without the option (rclone) means mount(2) without MS_BIND, which fails.
+        options.insert(0, "rbind")
+    return _bind(mount.source, mount.destination, *options)
+
+
+def _bind(source: str, destination: str, *options: str) -> dict[str, Any]:
+    return {
+        "destination": destination,
+        "type": "bind",
+        "source": source,
+        "options": list(options),
+    }
+
+
+def _normal(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+# --- devices and resources --------------------------------------------------------------------
+
+
+def _nodes(plugin: plugin_.Plugin, facts: facts_.HostFacts) -> list[facts_.DeviceNode]:
+    nodes: list[facts_.DeviceNode] = []
+    for device in plugin.settings.devices:
+        if device.path is None:
+            raise errors.System("device path is not specified")
+        if device.path not in facts.devices:
+            raise errors.System(f'cannot add device "{device.path}": it was not looked up')
+        nodes += facts.devices[device.path]
+    return nodes
+
+
+def _device(node: facts_.DeviceNode) -> dict[str, Any]:
+    return {
+        "path": node.path,
+        "type": node.type,
+        "major": node.major,
+        "minor": node.minor,
+        "fileMode": node.mode,
+        "uid": node.uid,
+        "gid": node.gid,
+    }
+
+
+def _resources(plugin: plugin_.Plugin, facts: facts_.HostFacts) -> dict[str, Any]:
+    """Return the cgroup's settings: device rules only; there are no limits of its own here."""
+    rules = defaults.device_rules()
+    if plugin.config.allow_all_devices:
+        rules = [{"allow": True, "access": "rwm"}]
+    rules += [
+        defaults.device_rule(node.type, node.major, node.minor) for node in _nodes(plugin, facts)
+    ]
+    return {"devices": rules}
