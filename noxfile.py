@@ -275,6 +275,8 @@ def pythons(session: nox.Session, version: str) -> None:
     session.run(*pip, "-c", "requirements/dev.txt", *tests, f"{wheels[-1]}[docker]")
     session.run(*pip, "--no-deps", "--force-reinstall", str(wheels[-1]))
     rooms = [room for room in ("agent/tests/unit", "agent/tests/functional") if has_tests(room)]
+    if not rooms:
+        missing(session, "agent/tests")
     REPORTS.mkdir(parents=True, exist_ok=True)
     report = f"--junit-xml={REPORTS}/python-{version}.xml"
     session.run(str(venv / "bin" / "pytest"), *rooms, report, "-n", "2", *session.posargs)

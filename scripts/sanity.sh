@@ -19,9 +19,12 @@ for part in tests/sanity tests/unit tests/config.yml; do
     if [ -e "$part" ]; then cp -a "$part" "$TREE/tests/"; fi
 done
 
+# ansible-test asks the nearest git repository which files there are; without this one that is ours, which ignores .build.
+git init --quiet "$TREE"
+
 # A version manager's shims for Pythons that are not chosen exit with an error, which ansible-test takes for a failure.
 # The real programs, first on PATH, hide them.
-for version in 3.9 3.10 3.11 3.12 3.13; do
+for version in 3.8 3.9 3.10 3.11 3.12 3.13; do
     for candidate in /usr/bin/python$version "$HOME"/.pyenv/versions/$version.*/bin/python$version; do
         if "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then
             ln -sf "$candidate" "$WORK/bin/python$version"
