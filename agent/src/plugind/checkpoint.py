@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Named crash points: how tests kill the agent between two writes and look at what remains.
+
+    checkpoint("remove:before-commit")
+      |-- hook set              hook("remove:before-commit"), which may raise
+      |-- PLUGIND_CRASH_AT set  its name, or `name:N` for the N-th time: SIGKILL, as in a power cut
+      `-- otherwise             nothing
+
+NAMES lists every point; a test compares it with the calls in the source.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import signal
+from collections.abc import Callable
+
+VARIABLE = "PLUGIND_CRASH_AT"
+
+NAMES = (
+    "create:before-commit",
+    "create:after-commit",
+    "pull:before-commit",
+    "pull:after-commit",
+    "install:before-commit",
+    "install:after-commit",
+    "upgrade:before-commit",
+    "upgrade:after-commit",
+    "swap:rootfs-aside",
+    "swap:rootfs-placed",
+    "swap:record-placed",
+    "rollback:before-commit",
+    "rollback:after-commit",
+    "save:before-commit",
+    "save:after-commit",
+    "remove:before-commit",
+    "remove:after-commit",
+    "volume-create:before-commit",
+    "volume-create:after-commit",
+    "volume-remove:before-commit",
+    "volume-remove:after-commit",
+)
+
+hook: Callable[[str], None] | None = None
+_hits: collections.Counter[str] = collections.Counter()
+
+
+def checkpoint(name: str) -> None:
+    """Die here if the environment names this point; call `hook` if a test has set it."""
+    if hook is not None:
+        hook(name)
+    wanted = os.environ.get(VARIABLE)
+    if wanted is None:
+        return
+    _hits[name] += 1
+    if wanted in (name, f"{name}:{_hits[name]}"):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""What the records of plugins and of volumes share: reading, setting aside, throwing away.
+
+    read    plugin.json, volume.json  -- unreadable as JSON, or not an object -->  Broken
+    broken  plugins/<id>  -> quarantine/<id>-<n>      never deleted
+    remove  plugins/<id>  -> trash/<id>-<random>      the commit point; then the slow deletion
+
+An OSError becomes one of ours here, once: `mapped_errors` says what could not be done and where.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from plugind import checkpoint, errors, log
+from plugind.host import fs
+from plugind.store.layout import Layout
+
+
+class Broken(errors.System):
+    """A record does not say what a record must say; reading it again will not help."""
+
+
+def load_json(path: Path) -> Any:
+    """Return the document in `path`; Broken if it is missing or is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as exc:
+        raise Broken(f'"{path}" is missing') from exc
+    except OSError as exc:
+        raise errors.System(f'cannot read "{path}": {exc.strerror}') from exc
+    except (ValueError, RecursionError) as exc:
+        raise Broken(f'"{path}" is no JSON: {exc}') from exc
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return the object in `path`; Broken if it is missing or something else."""
+    document = load_json(path)
+    if not isinstance(document, dict):
+        raise Broken(f'"{path}" holds no object')
+    return document
+
+
+@contextlib.contextmanager
+def broken_on_bad_value(path: Path) -> Iterator[None]:
+    """Turn what the model says about a bad record into Broken."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, errors.InvalidParameter) as exc:
+        raise Broken(f'"{path}" is malformed: {type(exc).__name__}: {exc}') from exc
+
+
+@contextlib.contextmanager
+def mapped_errors(what: str) -> Iterator[None]:
+    """Turn an OSError into System `cannot <what>: cause`."""
+    try:
+        yield
+    except OSError as exc:
+        place = f" ({os.fsdecode(exc.filename)})" if isinstance(exc.filename, (str, bytes)) else ""
+        raise errors.System(f"cannot {what}: {exc.strerror}{place}") from exc
+
+
+def quarantine(layout: Layout, directory: Path, cause: Exception) -> None:
+    """Set a broken directory aside for the operator, or leave it if it cannot be moved."""
+    taken = {entry.name for entry in layout.quarantine.iterdir()}
+    number = next(n for n in range(1, len(taken) + 2) if f"{directory.name}-{n}" not in taken)
+    target = layout.quarantine / f"{directory.name}-{number}"
+    try:
+        os.rename(directory, target)
+        fs.fsync_dir(layout.quarantine)
+        fs.fsync_dir(directory.parent)
+    except OSError as exc:
+        log.error(f"broken record left in place: {exc.strerror}", path=directory, cause=cause)
+    else:
+        log.error("broken record set aside", path=target, cause=cause)
+
+
+def throw_away(
+    layout: Layout,
+    directory: Path,
+    name: str,
+    *,
+    operation: Literal["remove", "volume-remove"] | None = None,
+) -> None:
+    """Take `directory` out by one rename, then delete it; refused while it holds a live mount."""
+    fs.require_unmounted(directory, f"remove {directory}")
+    target = layout.trash / f"{name}-{secrets.token_hex(8)}"
+    with mapped_errors(f"remove {directory}"):
+        if operation:
+            checkpoint.checkpoint(f"{operation}:before-commit")
+        os.rename(directory, target)  # the commit point
+        fs.fsync_dir(directory.parent)
+        if operation:
+            checkpoint.checkpoint(f"{operation}:after-commit")
+    try:
+        fs.remove_tree(target)
+    except errors.System as exc:
+        # Removed is what it is; the bytes go with the next sweep.
+        log.warning("could not empty the trash", path=target, cause=exc)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Volume records and mount references.
+
+    volumes/<sha256 of the name>/
+    |-- volume.json    the record; written before anybody hears of the volume
+    |-- mounts.json    who holds it mounted; absent means nobody
+    `-- _data/         content, for the driver `local` only
+
+The directory appears by one rename from staging/ and goes by one rename to trash/. A mount
+reference is written before the driver's Mount and removed after its Unmount, which is the engine's
+order to keep; here both are one atomic rewrite of mounts.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from plugind import checkpoint, errors, log
+from plugind.host import fs
+from plugind.model import volume as volume_
+from plugind.model.volume import MountRef, Volume
+from plugind.store import records
+from plugind.store.layout import Layout
+
+RECORD = "volume.json"
+MOUNTS = "mounts.json"
+DATA = "_data"
+
+
+class VolumeStore:
+    """Every volume below `volumes/`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def load_all(self) -> tuple[list[Volume], list[str]]:
+        """Return every volume, and the directories set aside because they are broken."""
+        loaded, broken = [], []
+        for directory in sorted(self._layout.volumes.iterdir()):
+            try:
+                loaded.append(self._load(directory))
+            except records.Broken as exc:
+                records.quarantine(self._layout, directory, exc)
+                broken.append(directory.name)
+            except (errors.PlugindError, OSError) as exc:
+                # The disk may only be failing now, so this one stays where it is.
+                log.error("volume skipped: it cannot be read", path=directory, cause=exc)
+                broken.append(directory.name)
+        return loaded, broken
+
+    def data_dir(self, name: str) -> Path:
+        """Return where the driver `local` keeps the content of volume `name`."""
+        return self._layout.volume_dir(name) / DATA
+
+    def save(self, volume: Volume) -> None:
+        """Create the volume, or replace its record; `local` volumes get their `_data`."""
+        directory = self._layout.volume_dir(volume.name)
+        data = json.dumps(volume.to_record(), indent=2).encode() + b"\n"
+        if directory.exists():
+            fs.write_atomic(directory / RECORD, data)
+            return
+        staged = self._layout.staging / secrets.token_hex(16)
+        try:
+            with records.mapped_errors(f'create volume "{volume.name}"'):
+                staged.mkdir(mode=0o700)
+                if volume.driver == volume_.LOCAL:
+                    (staged / DATA).mkdir()
+                    (staged / DATA).chmod(0o755)  # what Docker gives, whatever the umask
+                fs.write_new(staged / RECORD, data)
+                fs.fsync_dir(staged)
+                checkpoint.checkpoint("volume-create:before-commit")
+                os.rename(staged, directory)  # the commit point
+                fs.fsync_dir(self._layout.volumes)
+            checkpoint.checkpoint("volume-create:after-commit")
+        finally:
+            fs.remove_tree(staged)
+
+    def delete(self, name: str) -> None:
+        """Remove the volume with its references and `local` content; NoSuchVolume if absent."""
+        directory = self._existing(name)
+        records.throw_away(self._layout, directory, directory.name, operation="volume-remove")
+
+    def mounts(self, name: str) -> tuple[MountRef, ...]:
+        """Return who holds the volume mounted; nobody if it is unknown."""
+        path = self._layout.volume_dir(name) / MOUNTS
+        if not path.exists():
+            return ()
+        document = records.load_json(path)
+        with records.broken_on_bad_value(path):
+            return tuple(
+                MountRef(holder=ref["holder"], id=ref["id"], mountpoint=ref["mountpoint"])
+                for ref in document
+            )
+
+    def save_mounts(self, name: str, refs: Iterable[MountRef]) -> None:
+        """Replace the references of a volume that has a record."""
+        document = [
+            {"holder": ref.holder, "id": ref.id, "mountpoint": ref.mountpoint} for ref in refs
+        ]
+        data = json.dumps(document, indent=2).encode() + b"\n"
+        fs.write_atomic(self._existing(name) / MOUNTS, data)
+
+    def _existing(self, name: str) -> Path:
+        directory = self._layout.volume_dir(name)
+        if not directory.exists():
+            raise errors.NoSuchVolume(f"get {name}: no such volume")
+        return directory
+
+    def _load(self, directory: Path) -> Volume:
+        record = records.load(directory / RECORD)
+        with records.broken_on_bad_value(directory / RECORD):
+            volume = volume_.from_record(record)
+            expected = self._layout.volume_dir(volume.name)
+        if expected != directory:
+            raise records.Broken(f'"{directory}" holds the record of volume "{volume.name}"')
+        return volume
