@@ -24,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import socketserver
@@ -35,6 +36,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.1+json"
+# Docker's own rule for the names of volumes. It also keeps ".." and "/" out of paths.
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 LIMIT = 1 << 20  # no honest request is larger
 
 

@@ -24,13 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from volumeplugin import DriverError, complain, run, serve
+from volumeplugin import NAME, DriverError, complain, run, serve
 
 SOCKET = Path("/run/docker/plugins/localdir.sock")
 ROOT = Path("/data")  # propagatedMount in config.json
-
-# Docker's own rule for names. It also keeps ".." and "/" out of the path.
-NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 
 
 def parse_mode(value: str) -> int:
