@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""OciRuntime: launches plugins with conmon and runc, and finds those that still run.
+
+    start   bundle -> conmon + `runc create` -> pidfds, launch.json -> `runc start`
+    adopt   launch.json -> pidfds, start times compared -> `runc state` says running
+
+A start that fails leaves nothing behind. A container without launch.json, or one that only got as
+far as "created", is not adopted: `purge` takes it away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from plugind import errors, log
+from plugind.host import pidfd
+from plugind.runtime import bundle as bundle_
+from plugind.runtime import conmon as conmon_
+from plugind.runtime import container as container_
+from plugind.runtime import oci as oci_
+
+T = TypeVar("T")
+#: Creating takes 50 ms; what takes this long hangs, in a mount source for example.
+_CREATE_TIMEOUT = 60.0
+_CONMON_TIMEOUT = 10.0
+
+
+class OciRuntime:
+    """Implements `engine.ports.Runtime`.
+
+    `binary` and `conmon` are names or paths of programs, `root` is the runtime's state directory,
+    `run` is where bundles, pid and exit files go. `log_size_max` in bytes bounds a plugin's log:
+    conmon starts it anew there (0: no bound, somebody else rotates and calls `reopen_log`).
+    """
+
+    def __init__(
+        self,
+        *,
+        binary: str = "runc",
+        conmon: str = "conmon",
+        root: Path,
+        run: Path,
+        log_size_max: int = 0,
+    ) -> None:
+        self._oci = oci_.Oci(binary=oci_.find_program(binary), root=root)
+        self._conmon = oci_.find_program(conmon)
+        self._run = run
+        self._log_size_max = log_size_max
+
+    async def start(
+        self, plugin_id: str, spec: dict[str, Any], log_path: Path
+    ) -> container_.OciContainer:
+        """Write the bundle, launch it, return once the process runs; PluginFailed says why not."""
+        bundle = self._bundle(plugin_id)
+        if (self._oci.root / plugin_id).exists():
+            raise errors.Conflict(f"cannot start plugin {plugin_id}: a container of it exists")
+        bundle.write(spec)
+        container: container_.OciContainer | None = None
+        try:
+            log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            container = await _to_its_end(self._create(bundle, log_path))
+            await self._oci.start(plugin_id)
+        except BaseException as exc:
+            if container is not None:
+                container.close()
+            # Also when cancelled: nothing of a start that did not succeed may remain.
+            await asyncio.shield(self.purge(plugin_id))
+            if isinstance(exc, errors.System):
+                raise errors.PluginFailed(f"cannot start plugin: {exc.message}") from exc
+            raise
+        return container
+
+    async def adopt(self, plugin_id: str) -> container_.OciContainer | None:
+        """Return the running container of that id, left behind by an earlier agent, or None."""
+        bundle = self._bundle(plugin_id)
+        launch = bundle.read_launch()
+        if launch is None:
+            return None
+        fd = _open_same(launch.pid, launch.start_time)
+        if fd is None:
+            return None
+        conmon_fd = _open_same(launch.conmon_pid, launch.conmon_start_time)
+        container = container_.OciContainer(bundle, self._oci, launch.pid, fd, conmon_fd)
+        try:
+            state = await self._oci.state(plugin_id)
+        except BaseException:
+            container.close()
+            raise
+        if state is None or state.get("status") != "running" or state.get("pid") != launch.pid:
+            container.close()
+            return None
+        return container
+
+    async def list_ids(self) -> list[str]:
+        """Ids of every container the runtime knows, running or not, and of every bundle."""
+        return sorted({*self._oci.list_ids(), *bundle_.bundle_ids(self._run)})
+
+    async def purge(self, plugin_id: str) -> None:
+        """Kill (if need be) and remove whatever the runtime has under that id."""
+        bundle = self._bundle(plugin_id)
+        launch = bundle.read_launch()
+        fd = None if launch is None else _open_same(launch.pid, launch.start_time)
+        conmon_fd = _conmon_of(bundle)
+        try:
+            await self._oci.delete(plugin_id, force=True)
+            if fd is not None:
+                # Gone already, unless the runtime had forgotten the container.
+                pidfd.send_signal(fd, signal.SIGKILL)
+                await pidfd.wait(fd)
+            if conmon_fd is not None:
+                # It still has an exit file to write, which must not appear after the removal.
+                await _wait_or_kill(conmon_fd, plugin_id)
+        finally:
+            for opened in (fd, conmon_fd):
+                if opened is not None:
+                    os.close(opened)
+        bundle.remove()
+
+    def reopen_log(self, plugin_id: str) -> None:
+        """Let the plugin's conmon open its log file anew, after the old one was renamed."""
+        control = self._bundle(plugin_id).control
+        try:
+            # Non-blocking: without a reader there is no conmon, and nothing to rotate for.
+            fd = os.open(control, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as exc:
+            if exc.errno in (errno.ENXIO, errno.ENOENT):
+                raise errors.NotFound(
+                    f"cannot reopen log of plugin {plugin_id}: it does not run"
+                ) from exc
+            raise errors.System(f"cannot reopen log of plugin {plugin_id}: {exc.strerror}") from exc
+        try:
+            os.write(fd, conmon_.REOPEN_LOG)
+        finally:
+            os.close(fd)
+
+    def _bundle(self, plugin_id: str) -> bundle_.Bundle:
+        if not plugin_id.isalnum():
+            raise errors.InvalidParameter(f"cannot name a container {plugin_id!r}")
+        return bundle_.Bundle(run=self._run, id=plugin_id)
+
+    async def _create(self, bundle: bundle_.Bundle, log_path: Path) -> container_.OciContainer:
+        """Launch conmon and note who runs, before the plugin's program does."""
+        argv = conmon_.conmon_argv(self._conmon, self._oci, bundle, log_path, self._log_size_max)
+        deadline = asyncio.get_running_loop().time() + _CREATE_TIMEOUT
+        launched = await conmon_.launch(argv, bundle, deadline=deadline)
+        fd = pidfd.open_pidfd(launched.pid)
+        started = pidfd.start_time(launched.pid)
+        if fd is None or started is None:
+            raise errors.System("the container was killed while it was being created")
+        conmon_fd = pidfd.open_pidfd(launched.conmon_pid)
+        container = container_.OciContainer(bundle, self._oci, launched.pid, fd, conmon_fd)
+        bundle.write_launch(
+            bundle_.Launch(
+                pid=launched.pid,
+                start_time=started,
+                conmon_pid=launched.conmon_pid,
+                conmon_start_time=pidfd.start_time(launched.conmon_pid) or 0,
+            )
+        )
+        return container
+
+
+async def _to_its_end(creating: Coroutine[None, None, T]) -> T:
+    """Await something that must not be left half done; being cancelled waits for its end."""
+    task = asyncio.ensure_future(creating)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def _wait_or_kill(fd: int, plugin_id: str) -> None:
+    """Wait for conmon, which ends with its container; one that created none for ever is killed."""
+    try:
+        async with asyncio.timeout(_CONMON_TIMEOUT):
+            await pidfd.wait(fd)
+    except TimeoutError:
+        log.warning("conmon did not end, killing it", plugin=plugin_id)
+        pidfd.send_signal(fd, signal.SIGKILL)
+        await pidfd.wait(fd)
+
+
+def _open_same(pid: int, start_time: int) -> int | None:
+    """Open the process, if it is still the one that was started at `start_time`."""
+    fd = pidfd.open_pidfd(pid)
+    if fd is not None and pidfd.start_time(pid) != start_time:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _conmon_of(bundle: bundle_.Bundle) -> int | None:
+    """Open the bundle's conmon, also that of a start that did not get as far as launch.json."""
+    launch = bundle.read_launch()
+    if launch is not None:
+        return _open_same(launch.conmon_pid, launch.conmon_start_time)
+    try:
+        pid = int(bundle.conmon_pidfile.read_text(encoding="ascii"))
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    if bundle.id.encode() not in command:
+        log.debug("pid of conmon was reused", plugin=bundle.id)
+        return None
+    return pidfd.open_pidfd(pid)
