@@ -57,7 +57,7 @@ async def serve(options: DaemonOptions) -> None:
         root=options.root, run=options.run, logs=options.logs, sockets=options.sockets
     )
     _make_directories(options)
-    with lock.hold(options.run / "lock"):
+    with lock.hold(place):
         engine = build_engine(options, place)
         engine.degraded = _open_store(place)
         await reconcile.reconcile(engine)
@@ -120,7 +120,8 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
 
 def _open_store(place: layout.Layout) -> str | None:
     """Prepare the store; return why the daemon must be read-only, if it must."""
-    if (found := place.read_format()) is not None and found > layout.CURRENT_FORMAT:
+    found = place.read_format()
+    if found > layout.CURRENT_FORMAT:
         return (
             f"{place.format_file} says format {found}, this plugind knows up to "
             f"{layout.CURRENT_FORMAT}: install a newer plugind"

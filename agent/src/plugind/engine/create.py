@@ -33,7 +33,7 @@ async def create(engine: Engine, name: Reference, body: AsyncIterator[bytes]) ->
         except errors.InvalidParameter as exc:
             raise errors.Conflict(exc.message) from None
         try:
-            with engine.plugin_store.stage() as stage:
+            with engine.plugin_store.stage("create") as stage:
                 reader = bridge.ThreadReader(body, asyncio.get_running_loop())
                 config, manifest = await asyncio.to_thread(_read, engine, reader, stage.rootfs)
                 plugin = Plugin(
@@ -48,9 +48,7 @@ async def create(engine: Engine, name: Reference, body: AsyncIterator[bytes]) ->
                 )
                 with engine.pinned(plugin.blobs):
                     await asyncio.to_thread(_require_blobs, engine, plugin)
-                    await install.to_the_end(
-                        install.commit_new(engine, stage.commit, plugin, op="create")
-                    )
+                    await install.to_the_end(install.commit_new(engine, stage.commit, plugin))
         except BaseException:
             await install.to_the_end(garbage.collect(engine))
             raise

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import errors
+from plugind import checkpoint, errors
 from plugind.engine import ports
 from plugind.engine.context import Engine
 from plugind.model import config as config_
@@ -76,6 +76,7 @@ async def fetch_and_extract(
     for position, layer in enumerate(resolved.manifest.layers):
         diff_id = diff_ids[position] if len(diff_ids) == len(resolved.manifest.layers) else None
         await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
+        checkpoint.checkpoint("pull:after-layer")
     await asyncio.to_thread(engine.content.put, resolved.config_raw)
     await asyncio.to_thread(engine.content.put, resolved.manifest.raw)
 

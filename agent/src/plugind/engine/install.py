@@ -54,11 +54,11 @@ async def install(
             remote=plugin_reference(resolved.ref),
         )
         try:
-            with engine.pinned(plugin.blobs), engine.plugin_store.stage() as stage:
+            with engine.pinned(plugin.blobs), engine.plugin_store.stage("install") as stage:
                 await fetch.fetch_and_extract(
                     engine, resolved, stage.rootfs, credentials, progress
                 )
-                await to_the_end(commit_new(engine, stage.commit, plugin, op="install"))
+                await to_the_end(commit_new(engine, stage.commit, plugin))
         except BaseException:
             await to_the_end(garbage.collect(engine))
             raise
@@ -86,10 +86,10 @@ def new_id(engine: Engine) -> str:
 
 
 async def commit_new(
-    engine: Engine, commit: Callable[..., None], plugin: Plugin, *, op: str
+    engine: Engine, commit: Callable[[Plugin], None], plugin: Plugin
 ) -> None:
     """Commit a staged plugin to disk and then to memory."""
-    await asyncio.to_thread(commit, plugin, op=op)
+    await asyncio.to_thread(commit, plugin)
     entry = Entry(plugin)
     entry.settled.set()
     engine.entries[plugin.id] = entry

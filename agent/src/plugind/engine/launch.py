@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import shutil
 
-from plugind import errors, log
+from plugind import checkpoint, errors, log
 from plugind.engine import logs, ports
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
@@ -36,6 +36,7 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
     try:
         socket_path.unlink(missing_ok=True)
         entry.container = await engine.runtime.start(plugin.id, spec, log_path)
+        checkpoint.checkpoint("enable:after-start")
         logs.follow_output(engine, entry, log_start)
         await _wait_listening(engine, plugin, entry.container, deadline, log_start)
     except BaseException:

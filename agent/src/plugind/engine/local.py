@@ -28,7 +28,7 @@ class LocalDriver:
         self._engine = engine
 
     async def create(self, name: str, options: Mapping[str, str] | None) -> None:
-        """Make the volume's directory; InvalidParameter for an unknown option."""
+        """Check name and options; the directory comes with the record."""
         volume_.require_local_name(name)
         for key in options or {}:
             if key not in _OPTIONS:
@@ -42,7 +42,6 @@ class LocalDriver:
         if mounted and mounted != {"type", "device"}:
             missing = ({"type", "device"} - mounted).pop()
             raise errors.InvalidParameter(f'create {name}: missing required option: "{missing}"')
-        await asyncio.to_thread(self._engine.volume_store.make_data, name)
 
     async def get(self, name: str) -> DriverVolume:
         """Return the volume; NoSuchVolume if it is not one of ours."""
@@ -57,8 +56,10 @@ class LocalDriver:
         return tuple([DriverVolume(name=name, mountpoint=await self.path(name)) for name in own])
 
     async def remove(self, name: str) -> None:
-        """Delete the volume's data; a live mount beneath it is an error, never followed."""
-        await asyncio.to_thread(self._engine.volume_store.delete_data, name)
+        """Unmount what options mounted; the data goes with the record, never through a mount."""
+        await self.get(name)
+        target = self._engine.volume_store.data_dir(name)
+        await asyncio.to_thread(self._engine.host.unmount, target)
 
     async def path(self, name: str) -> str:
         """Return the volume's directory."""

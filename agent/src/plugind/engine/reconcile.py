@@ -39,13 +39,15 @@ async def load(engine: Engine) -> None:
     """Read every record from disk."""
     loaded, broken = await asyncio.to_thread(engine.plugin_store.load_all)
     for what in broken:
-        log.error(f"quarantined a broken plugin record: {what}")
+        log.error(f"set aside a broken plugin record: {what}")
     for plugin in loaded:
         entry = Entry(plugin)
         entry.settled.set()
         engine.entries[plugin.id] = entry
-    for volume in await asyncio.to_thread(engine.volume_store.load_all):
-        engine.volumes[volume.name] = volume
+    volumes, broken = await asyncio.to_thread(engine.volume_store.load_all)
+    for what in broken:
+        log.error(f"set aside a broken volume record: {what}")
+    engine.volumes.update({volume.name: volume for volume in volumes})
 
 
 async def settle(engine: Engine, entry: Entry) -> None:

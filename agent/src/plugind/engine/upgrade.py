@@ -18,6 +18,7 @@ from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
+from plugind.store.plugins import Stage
 
 
 async def upgrade(
@@ -46,7 +47,7 @@ async def upgrade(
             remote=install.plugin_reference(resolved.ref),
         )
         try:
-            with engine.pinned(new.blobs), engine.plugin_store.stage() as stage:
+            with engine.pinned(new.blobs), engine.plugin_store.stage("upgrade") as stage:
                 await fetch.fetch_and_extract(
                     engine, resolved, stage.rootfs, credentials, progress
                 )
@@ -69,7 +70,8 @@ def require_disabled(engine: Engine, entry: Entry) -> None:
         )
 
 
-async def _swap(engine: Engine, entry: Entry, stage: object, new: Plugin) -> None:
+async def _swap(engine: Engine, entry: Entry, stage: Stage, new: Plugin) -> None:
     await asyncio.to_thread(engine.plugin_store.swap, new.id, stage, new)
+    await asyncio.to_thread(engine.plugin_store.discard_previous, new.id)
     entry.plugin = new
     entry.scope = None

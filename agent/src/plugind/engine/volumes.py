@@ -9,11 +9,13 @@ a disabled or failing driver stay listed, with a warning, and every call answers
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from plugind import errors
+from plugind import checkpoint, errors
 from plugind.engine import drivers, install, listing
 from plugind.engine.context import Engine
 from plugind.engine.drivers import Driver
@@ -108,12 +110,20 @@ async def prune_volumes(
             continue
         if await mounts(engine, record.name):
             continue
-        size = await asyncio.to_thread(engine.volume_store.data_size, record.name)
+        size = await asyncio.to_thread(_size, engine.volume_store.data_dir(record.name))
         await remove_volume(engine, record.name, force=False)
         removed.append(record.name)
         freed += size
     engine.events.volume("prune", "", LOCAL, reclaimed=str(freed))
     return removed, freed
+
+
+def _size(directory: Path) -> int:
+    """Return the bytes that the files below `directory` hold."""
+    total = 0
+    for folder, _, files in os.walk(directory):
+        total += sum(os.lstat(os.path.join(folder, file)).st_size for file in files)
+    return total
 
 
 async def mounts(engine: Engine, name: str) -> tuple[volume_.MountRef, ...]:
@@ -189,6 +199,7 @@ async def _create(engine: Engine, handle: Driver, wanted: Volume) -> bool:
         if exc.message.startswith("create "):
             raise
         raise type_of(exc)(f"create {wanted.name}: {exc}") from exc
+    checkpoint.checkpoint("volume-create:after-driver")
     await install.to_the_end(_record(engine, wanted))
     return True
 

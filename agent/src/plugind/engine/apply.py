@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""A declaration carried out on this engine: `carry.Target` in terms of the stories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plugind import carry, errors
+from plugind.engine import (
+    configure,
+    describe,
+    enable,
+    fetch,
+    install,
+    lookup,
+    remove,
+    upgrade,
+    volumes,
+)
+from plugind.engine.context import Engine
+from plugind.model import desired, observed, privileges, reference
+from plugind.model.credentials import Credentials
+from plugind.model.observed import Observation, Offer
+from plugind.model.reference import Reference
+
+
+async def apply(
+    engine: Engine,
+    document: dict[str, Any],
+    *,
+    dry_run: bool,
+    progress: carry.Progress = carry.ignore_progress,
+) -> dict[str, Any]:
+    """Plan the declaration and, unless `dry_run`, carry it out; return the result document."""
+    wanted = desired.parse_declaration(document)
+    result = await carry.apply(wanted, EngineTarget(engine), dry_run=dry_run, progress=progress)
+    return result.to_json()
+
+
+async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
+    """Return the plugins and volumes that the document asks for."""
+    return await carry.query(EngineTarget(engine), document)
+
+
+class EngineTarget:
+    """This engine as the target of a plan."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def url(self) -> str:
+        """Where the engine's API is."""
+        return f"unix://{self._engine.layout.run / 'api.sock'}"
+
+    async def observe(self) -> Observation:
+        """Read plugins and volumes."""
+        plugins = lookup.list_plugins(self._engine)
+        listed, warnings = await volumes.list_volumes(self._engine)
+        return Observation(
+            plugins=tuple(plugin.to_json() for plugin in plugins),
+            volumes=tuple(listed),
+            digests={plugin.id: str(plugin.manifest_digest) for plugin in plugins},
+            warnings=tuple(warnings),
+        )
+
+    async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
+        """Read manifest and config from the registry."""
+        resolved = await fetch.resolve(self._engine, ref, credentials)
+        return Offer(
+            privileges=privileges.compute_privileges(resolved.config),
+            digest=str(resolved.manifest.digest),
+            config=resolved.config,
+        )
+
+    async def differing_options(self, name: str, options: Mapping[str, str]) -> tuple[str, ...]:
+        """Compare with the options the volume was created with."""
+        record = self._engine.volumes.get(name)
+        return observed.differing(options, (record.options if record else None) or {})
+
+    async def install(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: privileges.Privileges,
+        credentials: Credentials | None,
+        progress: carry.Progress,
+    ) -> None:
+        """Install, disabled."""
+        await install.install(
+            self._engine,
+            ref,
+            name=reference.parse_name(name),
+            accepted=privileges,
+            credentials=credentials,
+            progress=progress,
+        )
+
+    async def upgrade(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: privileges.Privileges,
+        credentials: Credentials | None,
+        progress: carry.Progress,
+    ) -> None:
+        """Replace the content of a disabled plugin."""
+        await upgrade.upgrade(
+            self._engine,
+            name,
+            ref,
+            accepted=privileges,
+            credentials=credentials,
+            progress=progress,
+        )
+
+    async def set(self, name: str, arguments: tuple[str, ...]) -> None:
+        """Set settings, all or none."""
+        await configure.configure(self._engine, name, list(arguments))
+
+    async def enable(self, name: str, timeout: float) -> None:
+        """Enable."""
+        await enable.enable(self._engine, name, timeout=timeout)
+
+    async def disable(self, name: str, *, force: bool) -> None:
+        """Disable."""
+        await enable.disable(self._engine, name, force=force)
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        """Remove."""
+        await remove.remove(self._engine, name, force=force)
+
+    async def create_volume(
+        self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Create a volume."""
+        await volumes.create_volume(
+            self._engine,
+            name=name,
+            driver=driver,
+            options=dict(options),
+            labels=dict(labels),
+        )
+
+    async def remove_volume(self, name: str, *, force: bool) -> None:
+        """Remove a volume."""
+        await volumes.remove_volume(self._engine, name, force=force)
+
+    async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
+        """Return the API object, None if it is not installed."""
+        entry = lookup.by_name(self._engine, name)
+        return None if entry is None else entry.shown().to_json()
+
+    async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
+        """Return the API object, None if there is none."""
+        try:
+            return await volumes.inspect_volume(self._engine, name)
+        except errors.NoSuchVolume:
+            return None
+
+    async def info(self) -> Mapping[str, Any]:
+        """Say what this is."""
+        return {"Name": "plugind", **describe.info(self._engine)}
