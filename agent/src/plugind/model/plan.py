@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The planner: from what is declared and what is observed to the steps in between. Pure.
+
+    observe -> needs(desired, observed) -> ask the registry, compare options -> plan(...)
+
+`needs` names what has to be read besides the engine's lists, so a declaration that is fulfilled
+contacts no registry. `plan` is the whole of dry run, diff and idempotence:
+
+    1. volumes that are declared absent go, because a volume holds its plugin
+    2. plugins that are declared absent go
+    3. plugins are installed, upgraded, set, enabled, disabled
+    4. volumes go whose driver was disabled until now
+    5. volumes are created
+
+If anything cannot be done for a reason that can be known now, the plan has problems and none of
+its steps is to be carried out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plugind.model import desired as desired_
+from plugind.model import plan_plugins, plan_volumes
+from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
+from plugind.model.observed import Observed
+from plugind.model.steps import Draft, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What has to be read before planning.
+
+    offers       plugins whose source the registry has to be asked about
+    comparisons  volumes whose options the engine has to compare with the declared ones
+    """
+
+    offers: tuple[DesiredPlugin, ...] = ()
+    comparisons: tuple[DesiredVolume, ...] = ()
+
+
+def needs(desired: Desired, observed: Observed) -> Needs:
+    """Return what `plan` needs to know besides the engine's lists."""
+    return Needs(
+        offers=tuple(
+            plugin
+            for plugin in desired.plugins
+            if plan_plugins.needs_offer(plugin, observed.plugins.get(plugin.name))
+        ),
+        comparisons=tuple(
+            volume
+            for volume in desired.volumes
+            if plan_volumes.needs_comparison(volume, observed.volumes.get(volume.name))
+        ),
+    )
+
+
+def plan(desired: Desired, observed: Observed) -> Plan:
+    """Return the steps from `observed` to `desired`, in order."""
+    draft = Draft(desired, observed)
+    for volume in desired.volumes:
+        plan_volumes.start_volume(draft, volume)
+    leaving = [volume for volume in desired.volumes if volume.state == desired_.ABSENT]
+    late = [volume for volume in leaving if plan_volumes.is_removed_late(draft, volume)]
+    for volume in leaving:
+        if volume not in late:
+            plan_volumes.remove_volume(draft, volume)
+    # sorted() is stable: absent ones first, the others in declared order.
+    for plugin in sorted(desired.plugins, key=lambda p: p.state != desired_.ABSENT):
+        plan_plugins.plan_plugin(draft, plugin)
+    for volume in late:
+        plan_volumes.remove_volume(draft, volume)
+    for volume in desired.volumes:
+        if volume.state == desired_.PRESENT:
+            plan_volumes.plan_volume(draft, volume)
+    return draft.finish()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""What a plan is made of: steps in order, and why it may be impossible.
+
+    Draft --add/problem/warn--> Plan(steps, problems, warnings, before, after)
+
+A step names the resource it changes (`plugin/sshfs:latest`, `volume/data`), the resource's state
+before and after it, and the steps it depends on, by position. States are what the diff shows:
+small mappings, secrets already masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
+from plugind.model.observed import Observed, Offer
+
+State = Mapping[str, Any]
+GONE: State = {"state": "absent"}
+
+PLUGIN_INSTALL = "plugin-install"
+PLUGIN_UPGRADE = "plugin-upgrade"
+PLUGIN_SET = "plugin-set"
+PLUGIN_ENABLE = "plugin-enable"
+PLUGIN_DISABLE = "plugin-disable"
+PLUGIN_REMOVE = "plugin-remove"
+VOLUME_CREATE = "volume-create"
+VOLUME_REMOVE = "volume-remove"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One call to the engine. What it needs to be carried out is in the last fields.
+
+    arguments   of `set`; None: to be computed once the plugin's config is known
+    temporary   a disable that a later step of this plan undoes
+    """
+
+    kind: str
+    resource: str
+    text: str
+    before: State
+    after: State
+    depends: tuple[int, ...] = ()
+    plugin: DesiredPlugin | None = None
+    volume: DesiredVolume | None = None
+    driver: str = ""
+    offer: Offer | None = None
+    arguments: tuple[str, ...] | None = field(default=None, repr=False)
+    temporary: bool = False
+
+    def describe(self) -> str:
+        """Say what the step does, for check mode and for people."""
+        return self.text
+
+    @property
+    def wanted_plugin(self) -> DesiredPlugin:
+        """The plugin of a plugin's step."""
+        if self.plugin is None:
+            raise TypeError(f"{self.kind} is not a step of a plugin")
+        return self.plugin
+
+    @property
+    def wanted_volume(self) -> DesiredVolume:
+        """The volume of a volume's step."""
+        if self.volume is None:
+            raise TypeError(f"{self.kind} is not a step of a volume")
+        return self.volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a resource cannot become what is declared."""
+
+    resource: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Steps in the order in which to carry them out; with problems, none of them is."""
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    before: Mapping[str, State] = field(default_factory=dict)
+    after: Mapping[str, State] = field(default_factory=dict)
+
+
+class Draft:
+    """A plan being written. Lives within one call of `plan.plan` only."""
+
+    def __init__(self, desired: Desired, observed: Observed) -> None:
+        self.desired = desired
+        self.observed = observed
+        self.before: dict[str, State] = {}
+        self.now: dict[str, State] = {}
+        self.last: dict[str, int] = {}
+        self.steps: list[Step] = []
+        self.problems: list[Problem] = []
+        self.warnings: list[str] = []
+        #: positions of the volume removals that a plugin's disable or remove waits for
+        self.released: dict[str, list[int]] = {}
+
+    def start(self, resource: str, state: State) -> None:
+        """Say what state a declared resource is in before the plan."""
+        self.before[resource] = self.now[resource] = state
+
+    def add(
+        self, kind: str, resource: str, text: str, after: State, *, depends: tuple[int, ...] = (),
+        **details: Any,
+    ) -> int:  # fmt: skip
+        """Append a step that depends on the resource's previous one; return its position."""
+        previous = self.last.get(resource)
+        chain = () if previous is None else (previous,)
+        step = Step(
+            kind=kind,
+            resource=resource,
+            text=text,
+            before=self.now[resource],
+            after=after,
+            depends=tuple(sorted({*chain, *depends})),
+            **details,
+        )
+        self.steps.append(step)
+        self.now[resource] = after
+        self.last[resource] = len(self.steps) - 1
+        return self.last[resource]
+
+    def problem(self, resource: str, message: str) -> None:
+        """Note why the resource cannot become what is declared."""
+        self.problems.append(Problem(resource=resource, message=message))
+
+    def is_impossible(self, resource: str) -> bool:
+        """True if the resource has a problem."""
+        return any(problem.resource == resource for problem in self.problems)
+
+    def finish(self) -> Plan:
+        """Return the plan."""
+        return Plan(
+            steps=tuple(self.steps),
+            problems=tuple(self.problems),
+            warnings=tuple(self.warnings),
+            before=dict(sorted(self.before.items())),
+            after=dict(sorted(self.now.items())),
+        )
