@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Carrying plans out: read once, plan, do each step, read back what changed.
+
+`Target` is an engine as the planner's hands need it; the agent's own engine (`engine.apply`) and
+a real Docker Engine (`dockerd.execute`) implement it. A target does one call per method, maps
+every error of its own into `errors`, and decides nothing.
+
+    apply: observe -> read offers, compare options -> plan -> [steps] -> inspect -> Result
+
+A failed step stops what depends on it; other resources go on. What a failure leaves behind:
+
+* an install whose set or enable fails is removed again, so nothing is left;
+* a plugin that was only to be stopped for a moment is enabled again, with its old version or
+  settings, if the upgrade or the set failed;
+* anything else is reported as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from plugind import errors, log
+from plugind.model import masking, observed, outcome, plan, plan_settings, reference, steps
+from plugind.model.credentials import Credentials
+from plugind.model.desired import Desired, DesiredPlugin
+from plugind.model.observed import Observation, Observed, Offer
+from plugind.model.outcome import DONE, FAILED, PLANNED, SKIPPED, Outcome, Result
+from plugind.model.privileges import Privileges
+from plugind.model.reference import Reference
+from plugind.model.steps import Plan, State, Step
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Target(Protocol):
+    """An engine. `name` is always canonical (`x:latest`); errors are `errors.PlugindError`."""
+
+    @property
+    def url(self) -> str:
+        """Where the engine is, for results: `unix:///run/plugind/api.sock`."""
+        ...
+
+    async def observe(self) -> Observation:
+        """Read plugins and volumes, once, without asking a registry."""
+        ...
+
+    async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
+        """Ask the registry what `ref` is and which privileges it wants. Changes nothing."""
+        ...
+
+    async def differing_options(self, name: str, options: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the names of the options that differ from those volume `name` was created with."""
+        ...
+
+    async def install(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: Privileges,
+        credentials: Credentials | None,
+        progress: Progress,
+    ) -> None:
+        """Pull `ref` and install it, disabled, under `name`; `privileges` are exactly the offer's."""
+        ...
+
+    async def upgrade(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: Privileges,
+        credentials: Credentials | None,
+        progress: Progress,
+    ) -> None:
+        """Replace the plugin's content, keeping id, settings and volumes.
+
+        It is disabled, unless the observation said `in_place`; then it runs afterwards if it ran
+        before, and an error means that the old version is as it was.
+        """
+        ...
+
+    async def set(self, name: str, arguments: tuple[str, ...]) -> None:
+        """Set settings of a disabled plugin, all or none: `("DEBUG.value=1", ...)`."""
+        ...
+
+    async def enable(self, name: str, timeout: float) -> None:  # noqa: ASYNC109 - the engine's
+        """Enable the plugin; it has `timeout` seconds to answer."""
+        ...
+
+    async def disable(self, name: str, *, force: bool) -> None:
+        """Disable the plugin; `force`: although it is in use."""
+        ...
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        """Remove the plugin; `force`: although it is in use or enabled."""
+        ...
+
+    async def create_volume(
+        self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        """Create a volume."""
+        ...
+
+    async def remove_volume(self, name: str, *, force: bool) -> None:
+        """Remove a volume with its data; `force`: only the record if the driver does not answer."""
+        ...
+
+    async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
+        """Return the Engine API object, or None if there is no such plugin."""
+        ...
+
+    async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
+        """Return the Engine API object, or None if there is no such volume."""
+        ...
+
+    async def info(self) -> Mapping[str, Any]:
+        """Say what the engine is: at least Name and Version."""
+        ...
+
+
+def ignore_progress(line: dict[str, Any]) -> None:
+    """Take a progress line and do nothing with it."""
+
+
+async def apply(
+    desired: Desired, target: Target, *, dry_run: bool, progress: Progress = ignore_progress
+) -> Result:
+    """Make `desired` true on `target`, or, as a dry run, say how."""
+    observation = await target.observe()
+    world = await complete(desired, target, observed.read(observation))
+    plan_ = plan.plan(desired, world)
+    if plan_.problems:
+        run = outcome.refuse(plan_)
+    elif dry_run:
+        run = outcome.Run(plan_, [outcome.of_step(step, PLANNED) for step in plan_.steps])
+    else:
+        run = await carry_out(plan_, target, progress)
+    documents: dict[str, Mapping[str, Any]] = {
+        f"plugin/{p['Name']}": p for p in observation.plugins
+    }
+    documents |= {f"volume/{v['Name']}": v for v in observation.volumes}
+    if not dry_run:
+        await read_back(target, run, documents)
+    return outcome.conclude(
+        desired, target.url, run, documents, observation.warnings, dry_run=dry_run
+    )
+
+
+async def complete(desired: Desired, target: Target, world: Observed) -> Observed:
+    """Add what the registry offers and which options differ, as far as the plan needs it."""
+    needs = plan.needs(desired, world)
+    offers: dict[str, Offer] = {}
+    refusals: dict[str, str] = {}
+    drift: dict[str, tuple[str, ...]] = {}
+    for plugin in needs.offers:
+        try:
+            offers[plugin.name] = await target.offer(_source(plugin), plugin.credentials)
+        except errors.PlugindError as exc:
+            refusals[plugin.name] = str(exc)  # becomes a problem of the plan
+    for volume in needs.comparisons:
+        drift[volume.name] = await target.differing_options(volume.name, volume.options or {})
+    return replace(world, offers=offers, refusals=refusals, drift=drift)
+
+
+async def carry_out(plan_: Plan, target: Target, progress: Progress) -> outcome.Run:
+    """Do the steps in order; what depends on a failed one is skipped."""
+    run = outcome.Run(plan_, [])
+    run.after = dict(plan_.before)
+    stopped: dict[int, str] = {}
+    for position, step in enumerate(plan_.steps):
+        blocker = next((d for d in step.depends if d in stopped), None)
+        if blocker is not None:
+            stopped[position] = stopped[blocker]
+            run.note(outcome.of_step(step, SKIPPED, f"needs what failed: {stopped[blocker]}"))
+            continue
+        run.touched.add(step.resource)
+        try:
+            await do(step, target, progress)
+        except Exception as exc:  # noqa: BLE001 - one resource's surprise must not hide what was done
+            stopped[position] = step.describe()
+            run.note(outcome.of_step(step, FAILED, _cause(step, exc)))
+            await recover(run, step, target)
+        else:
+            run.note(outcome.of_step(step, DONE))
+            run.after[step.resource] = step.after
+    return run
+
+
+async def do(step: Step, target: Target, progress: Progress) -> None:
+    """Carry one step out."""
+    if step.kind == steps.VOLUME_CREATE:
+        volume = step.wanted_volume
+        options, labels = volume.options or {}, volume.labels or {}
+        await target.create_volume(volume.name, step.driver, options, labels)
+        return
+    if step.kind == steps.VOLUME_REMOVE:
+        volume = step.wanted_volume
+        await target.remove_volume(volume.name, force=volume.force)
+        return
+    wanted = step.wanted_plugin
+    if step.kind in (steps.PLUGIN_INSTALL, steps.PLUGIN_UPGRADE):
+        pull = target.install if step.kind == steps.PLUGIN_INSTALL else target.upgrade
+        granted = step.offer.privileges if step.offer else ()
+        await pull(wanted.name, _source(wanted), granted, wanted.credentials, progress)
+    elif step.kind == steps.PLUGIN_SET:
+        arguments = step.arguments
+        if arguments is None:
+            arguments = await _arguments(wanted, target)
+        if arguments:
+            await target.set(wanted.name, arguments)
+    elif step.kind == steps.PLUGIN_ENABLE:
+        await target.enable(wanted.name, wanted.timeout)
+    elif step.kind == steps.PLUGIN_DISABLE:
+        await target.disable(wanted.name, force=wanted.force)
+    else:
+        await target.remove(wanted.name, force=wanted.force)
+
+
+async def recover(run: outcome.Run, failed: Step, target: Target) -> None:
+    """Undo what a failed step's predecessors did, where leaving it would be wrong."""
+    if failed.plugin is None:
+        return
+    name, resource = failed.plugin.name, failed.resource
+    done = {o.action for o in run.outcomes if o.resource == resource and o.status == DONE}
+    if steps.PLUGIN_INSTALL in done:
+        text = f"remove plugin {name}, which this run had installed"
+        undo = Undo(steps.PLUGIN_REMOVE, text, steps.GONE)
+        await _attempt(run, failed, undo, target.remove(name, force=True))
+        return
+    if failed.kind in (steps.PLUGIN_UPGRADE, steps.PLUGIN_SET) and run.has_stopped(resource):
+        again: State = {**run.after[resource], "state": "enabled"}
+        undo = Undo(steps.PLUGIN_ENABLE, f"enable plugin {name} again", again)
+        await _attempt(run, failed, undo, target.enable(name, failed.plugin.timeout))
+    if failed.kind == steps.PLUGIN_UPGRADE or steps.PLUGIN_UPGRADE in done:
+        state = run.after[resource]
+        run.notes.append(f"plugin {name} is now {state['state']}, at {state['source']}")
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A call that undoes something: what it is called in the result, and where it leads."""
+
+    action: str
+    text: str
+    after: State
+
+
+async def _attempt(run: outcome.Run, failed: Step, undo: Undo, call: Awaitable[None]) -> None:
+    noted = Outcome(
+        resource=failed.resource,
+        action=undo.action,
+        status=DONE,
+        description=undo.text,
+        reason=f"undoes, because this failed: {failed.describe()}",
+        before=run.after[failed.resource],
+        after=undo.after,
+    )
+    try:
+        await call
+    except Exception as exc:  # noqa: BLE001 - the first failure stays the one that is reported
+        log.error("cannot undo", exc=exc, resource=failed.resource, action=undo.action)
+        noted = replace(noted, status=FAILED, reason=str(exc), after=noted.before)
+    else:
+        run.after[failed.resource] = undo.after
+    run.outcomes.append(noted)
+
+
+async def read_back(
+    target: Target, run: outcome.Run, documents: dict[str, Mapping[str, Any]]
+) -> None:
+    """Replace the documents of what this run touched by what the engine says now."""
+    for resource in sorted(run.touched):
+        kind, _, name = resource.partition("/")
+        inspect = target.inspect_plugin if kind == "plugin" else target.inspect_volume
+        try:
+            found = await inspect(name)
+        except errors.PlugindError as exc:
+            run.notes.append(f"cannot read {resource} back: {exc}")
+            continue
+        documents.pop(resource, None)
+        if found is not None:
+            documents[resource] = found
+
+
+async def query(target: Target, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plugins and volumes asked for; `null` asks for all, a missing one is left out."""
+    unknown = sorted(document.keys() - {"plugins", "volumes"})
+    if unknown:
+        raise errors.InvalidParameter(f"invalid query: unknown key {', '.join(unknown)}")
+    plugins = _wanted_names(document.get("plugins"), "plugins")
+    if plugins is not None:
+        plugins = {reference.canonical_name(name) for name in plugins}
+    volumes = _wanted_names(document.get("volumes"), "volumes")
+    observation = await target.observe()
+    return {
+        "plugins": [
+            masking.mask_plugin(plugin)
+            for plugin in sorted(observation.plugins, key=lambda p: str(p["Name"]))
+            if plugins is None or plugin["Name"] in plugins
+        ],
+        "volumes": [
+            masking.mask_volume(volume)
+            for volume in sorted(observation.volumes, key=lambda v: str(v["Name"]))
+            if volumes is None or volume["Name"] in volumes
+        ],
+        "warnings": list(observation.warnings),
+        "engine": target.url,
+        "info": dict(await target.info()),
+    }
+
+
+def _wanted_names(names: object, what: str) -> set[str] | None:
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise errors.InvalidParameter(f"invalid query: .{what} is neither null nor a list of names")
+    return set(names)
+
+
+async def _arguments(wanted: DesiredPlugin, target: Target) -> tuple[str, ...]:
+    """Compute what to set on a plugin whose config could not be read before it was pulled."""
+    document = await target.inspect_plugin(wanted.name)
+    if document is None:
+        raise errors.NotFound(f'cannot set: plugin "{wanted.name}" not found')
+    plugin = observed.read(Observation(plugins=(document,))).plugins[wanted.name]
+    return plan_settings.require_changes(plugin.config, plugin.settings, wanted.settings)
+
+
+def _source(wanted: DesiredPlugin) -> Reference:
+    if wanted.source is None:
+        raise TypeError(f"{wanted.resource} has no source")  # the planner saw to that
+    return wanted.source
+
+
+def _cause(step: Step, exc: Exception) -> str:
+    if isinstance(exc, errors.PlugindError):
+        return str(exc)
+    log.error("a step failed with an unexpected error", exc=exc, step=step.describe())
+    return f"{type(exc).__name__}: {exc}"

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""An engine in memory, for whoever carries plans out: it keeps Docker's rules, and fails on demand.
+
+    target = FakeTarget(registry={"docker.io/x/y:1": Remote(config)})
+    target.fail["enable"] = errors.PluginFailed("...")     # the next enable raises this
+    target.calls                                           # what was called, in order
+
+Like a Docker Engine it refuses to set or upgrade an enabled plugin and to stop one that is in
+use; with `in_place=True` it upgrades an enabled one, as the agent's engine does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from plugind import errors
+from plugind.model import config as config_
+from plugind.model import observed, privileges, settings
+from plugind.model.digest import Digest
+from plugind.model.plugin import Plugin
+
+Progress = Any
+
+
+@dataclass
+class Remote:
+    """What the registry has under one reference."""
+
+    config: dict[str, Any]
+
+    @property
+    def parsed(self) -> config_.PluginConfig:
+        return config_.parse_config(json.dumps(self.config).encode())
+
+    @property
+    def digest(self) -> Digest:
+        return Digest.of(json.dumps(self.config, sort_keys=True).encode())
+
+
+@dataclass
+class FakeTarget:
+    """See the module's docstring."""
+
+    registry: dict[str, Remote] = field(default_factory=dict)
+    in_place: bool = False
+    knows_config: bool = True
+    url: str = "fake://engine"
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fail: dict[str, Exception] = field(default_factory=dict)
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+    created: int = 0
+
+    def names(self) -> list[str]:
+        """The names of the calls so far that change something."""
+        reads = ("observe", "offer", "inspect_plugin", "inspect_volume", "info", "options")
+        return [call[0] for call in self.calls if call[0] not in reads]
+
+    def _called(self, method: str, *args: Any) -> None:
+        self.calls.append((method, *args))
+        if method in self.fail:
+            raise self.fail.pop(method)
+
+    async def observe(self) -> observed.Observation:
+        self._called("observe")
+        known = self.plugins.values() if self.knows_config else ()
+        return observed.Observation(
+            plugins=tuple(plugin.to_json() for plugin in self.plugins.values()),
+            volumes=tuple(self.volumes.values()),
+            digests={plugin.id: str(plugin.manifest_digest) for plugin in known},
+            in_place=self.in_place,
+        )
+
+    async def offer(self, ref: Any, credentials: Any) -> observed.Offer:
+        self._called("offer", str(ref))
+        remote = self._remote(ref)
+        return observed.Offer(
+            privileges=privileges.compute_privileges(remote.parsed),
+            digest=str(remote.digest) if self.knows_config else None,
+            config=remote.parsed if self.knows_config else None,
+        )
+
+    async def differing_options(self, name: str, options: Mapping[str, str]) -> tuple[str, ...]:
+        self._called("options", name)
+        return observed.differing(options, self.volumes[name]["Options"] or {})
+
+    async def install(
+        self, name: str, ref: Any, accepted: Any, credentials: Any, progress: Progress
+    ) -> None:
+        self._called("install", name, str(ref))
+        if name in self.plugins:
+            raise errors.Conflict(f"plugin {name} already exists")
+        remote = self._remote(ref)
+        privileges.require_accepted(privileges.compute_privileges(remote.parsed), accepted)
+        progress({"status": "Pulling", "id": name})
+        self.created += 1
+        self.plugins[name] = Plugin(
+            id=f"{self.created:064x}",
+            name=name,
+            config=remote.parsed,
+            settings=settings.default_settings(remote.parsed),
+            config_digest=remote.digest,
+            manifest_digest=remote.digest,
+            remote=self._stored(ref),
+        )
+
+    async def upgrade(
+        self, name: str, ref: Any, accepted: Any, credentials: Any, progress: Progress
+    ) -> None:
+        self._called("upgrade", name, str(ref))
+        plugin = self._plugin(name)
+        if plugin.enabled and not self.in_place:
+            raise errors.Conflict(f"plugin must be disabled before upgrading: {name} is enabled")
+        remote = self._remote(ref)
+        privileges.require_accepted(privileges.compute_privileges(remote.parsed), accepted)
+        self.plugins[name] = replace(
+            plugin,
+            config=remote.parsed,
+            settings=settings.merge_settings(plugin.config, plugin.settings, remote.parsed),
+            manifest_digest=remote.digest,
+            remote=self._stored(ref),
+        )
+
+    async def set(self, name: str, arguments: Iterable[str]) -> None:
+        self._called("set", name, tuple(arguments))
+        plugin = self._plugin(name)
+        if plugin.enabled:
+            raise errors.System("cannot set on an active plugin, disable plugin before setting")
+        changed = settings.apply_assignments(plugin.config, plugin.settings, arguments)
+        self.plugins[name] = replace(plugin, settings=changed)
+
+    async def enable(self, name: str, timeout: float) -> None:  # noqa: ASYNC109 - the engine's
+        self._called("enable", name, timeout)
+        if self._plugin(name).enabled:
+            raise errors.Conflict(f"plugin already enabled: plugin {name} is enabled")
+        self.plugins[name] = self._plugin(name).with_enabled(True)
+
+    async def disable(self, name: str, *, force: bool) -> None:
+        self._called("disable", name, force)
+        self._require_unused(name, force)
+        if not self._plugin(name).enabled:
+            raise errors.Conflict(f"plugin is already disabled: plugin {name}")
+        self.plugins[name] = self._plugin(name).with_enabled(False)
+
+    async def remove(self, name: str, *, force: bool) -> None:
+        self._called("remove", name, force)
+        self._require_unused(name, force)
+        if self._plugin(name).enabled and not force:
+            raise errors.Conflict(f"plugin {name} is enabled")
+        del self.plugins[name]
+        for volume in [v for v in self.volumes.values() if v["Driver"] == name]:
+            del self.volumes[volume["Name"]]
+
+    async def create_volume(
+        self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]
+    ) -> None:
+        self._called("create_volume", name, driver)
+        if driver != "local" and not self._plugin(driver).enabled:
+            raise errors.NotFound(f"create {name}: driver {driver} is disabled")
+        self.volumes[name] = {
+            "Name": name,
+            "Driver": driver,
+            "Options": dict(options) or None,
+            "Labels": dict(labels) or None,
+        }
+
+    async def remove_volume(self, name: str, *, force: bool) -> None:
+        self._called("remove_volume", name, force)
+        driver = self.volumes[name]["Driver"]
+        if driver != "local" and not self._plugin(driver).enabled and not force:
+            raise errors.Unavailable(f"remove {name}: driver {driver} is disabled")
+        del self.volumes[name]
+
+    async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
+        self._called("inspect_plugin", name)
+        return self.plugins[name].to_json() if name in self.plugins else None
+
+    async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
+        self._called("inspect_volume", name)
+        return self.volumes.get(name)
+
+    async def info(self) -> Mapping[str, Any]:
+        return {"Name": "fake", "Version": "0"}
+
+    def _remote(self, ref: Any) -> Remote:
+        if str(ref) not in self.registry:
+            raise errors.NotFound(f"cannot resolve {ref}: not found")
+        return self.registry[str(ref)]
+
+    def _stored(self, ref: Any) -> str:
+        return str(ref.without_tag() if ref.digest else ref)
+
+    def _plugin(self, name: str) -> Plugin:
+        if name not in self.plugins:
+            raise errors.NotFound(f'plugin "{name}" not found')
+        return self.plugins[name]
+
+    def _require_unused(self, name: str, force: bool) -> None:
+        self._plugin(name)
+        if not force and any(volume["Driver"] == name for volume in self.volumes.values()):
+            raise errors.Conflict(f"plugin {name} is in use")
