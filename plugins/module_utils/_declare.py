@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A module's parameters -> the JSON document that the agent reads. Pure.
+
+PRIVATE to this collection. Three documents: a declaration for `plugind apply`, a list of names for `plugind query`,
+a build order for `plugind build`. What the user left out is left out here too, so that the agent's defaults count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Invalid(ValueError):
+    """A parameter that no declaration can express; the message names it."""
+
+
+#: kind -> the verb of the agent that carries it out
+VERBS = {
+    "plugin": "apply",
+    "volume": "apply",
+    "apply": "apply",
+    "plugin_build": "build",
+    "plugin_info": "query",
+    "volume_info": "query",
+}
+
+
+def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Return what the agent's verb for this kind reads on its standard input."""
+    if kind == "plugin":
+        return {"plugins": [plugin(params)], "volumes": []}
+    if kind == "volume":
+        return {"plugins": [], "volumes": [volume(params)]}
+    if kind == "apply":
+        return {
+            "plugins": [plugin(item) for item in params.get("plugins") or []],
+            "volumes": [volume(item) for item in params.get("volumes") or []],
+        }
+    if kind == "plugin_build":
+        return build(params, check_mode=check_mode)
+    names = params.get("name")
+    wanted = None if names is None else list(names)
+    if kind == "plugin_info":
+        return {"plugins": wanted, "volumes": []}
+    return {"plugins": [], "volumes": wanted}
+
+
+def plugin(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one plugin of a declaration."""
+    declared = _given(params, "name", "source", "state", "timeout", "force")
+    where = declared.get("name") or declared.get("source") or "plugin"
+    if params.get("grant") is not None:
+        declared["grant"] = grant(params["grant"], where)
+    if params.get("settings") is not None:
+        declared["settings"] = settings(params["settings"], where)
+    if params.get("credentials") is not None:
+        declared["credentials"] = _credentials(params["credentials"])
+    return declared
+
+
+def volume(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one volume of a declaration."""
+    declared = _given(params, "name", "driver", "state", "recreate", "force")
+    for key in ("options", "labels"):
+        if params.get(key) is not None:
+            declared[key] = _texts(params[key], f"{params['name']}: {key}")
+    return declared
+
+
+def build(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Return the order to build a plugin."""
+    order = _given(params, "name", "path", "push", "force", "engine")
+    if params.get("credentials") is not None:
+        order["credentials"] = _credentials(params["credentials"])
+    order["dry_run"] = check_mode
+    return order
+
+
+def grant(value: Any, where: str) -> Any:
+    """Return the privileges granted: the word "all", or name -> values.
+
+    A single value may stand without its list, `network: host`; so may the `true` of a privilege that is only there
+    or not there, `host pid namespace: true`.
+    """
+    if value == "all":
+        return "all"
+    if not isinstance(value, Mapping):
+        raise Invalid(f'{where}: grant: want "all" or a mapping of privileges, not {value!r}')
+    granted: dict[str, Any] = {}
+    for name, values in value.items():
+        if values is None:
+            raise Invalid(f"{where}: grant.{name}: want a list of values, or true")
+        if isinstance(values, bool):
+            granted[str(name)] = values
+            continue
+        listed = values if isinstance(values, (list, tuple)) else [values]
+        granted[str(name)] = [_text(item, f"{where}: grant.{name}") for item in listed]
+    return granted
+
+
+def settings(value: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the settings, every value a text."""
+    declared: dict[str, Any] = {}
+    for key in ("env", "mounts", "devices"):
+        if value.get(key) is not None:
+            declared[key] = _texts(value[key], f"{where}: settings.{key}")
+    args = value.get("args")
+    if isinstance(args, (list, tuple)):
+        declared["args"] = [_text(item, f"{where}: settings.args") for item in args]
+    elif args is not None:
+        declared["args"] = _text(args, f"{where}: settings.args")
+    return declared
+
+
+def _credentials(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def _given(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: params[name] for name in names if params.get(name) is not None}
+
+
+def _texts(value: Mapping[str, Any], where: str) -> dict[str, str]:
+    """Null means "not declared", so that a variable can leave a setting out."""
+    return {
+        str(key): _text(item, f"{where}.{key}") for key, item in value.items() if item is not None
+    }
+
+
+def _text(value: Any, where: str) -> str:
+    """Plugins know only texts. A YAML `true` is the text "true", as plugins' documentation writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise Invalid(f"{where}: want a text, not a {type(value).__name__}")

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The agent's answer -> what a task returns. Pure.
+
+PRIVATE to this collection. The module hands the mapping to `exit_json` or `fail_json`, the fast path returns it; so
+both paths return the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.plugind.engine.plugins.module_utils import _secrets
+
+Answer = Mapping[str, Any]
+
+
+def task_result(
+    kind: str, answer: Answer, params: Mapping[str, Any], *, diff_mode: bool
+) -> dict[str, Any]:
+    """Return the result of a task of this kind; `failed` is in it when the agent says so."""
+    result: dict[str, Any] = {
+        "changed": bool(answer.get("changed")),
+        "failed": bool(answer.get("failed")),
+        "invocation": invocation(params),
+    }
+    result.update(_secrets.masked(_BY_KIND[kind](answer)))
+    for key in ("msg", "warnings", "engine"):
+        if answer.get(key):
+            result[key] = answer[key]
+    if result["failed"]:
+        result.setdefault("msg", "the agent failed and did not say why")
+    difference = answer.get("diff")
+    if diff_mode and difference:
+        result["diff"] = render_diff(difference, answer.get("engine"))
+    return result
+
+
+def failure(message: str, params: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result of a task that got no answer."""
+    return {
+        **details,
+        "changed": False,
+        "failed": True,
+        "msg": message,
+        "invocation": invocation(params),
+    }
+
+
+def invocation(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters as results show them."""
+    return {"module_args": _secrets.masked(dict(params))}
+
+
+def render_diff(difference: Mapping[str, Any], engine: Any = None) -> dict[str, Any]:
+    """Return a before/after pair as Ansible prints it: both sides mappings, sorted by Ansible itself."""
+    rendered = {side: _secrets.masked(difference.get(side) or {}) for side in ("before", "after")}
+    if isinstance(engine, str) and engine:
+        rendered.update(before_header=engine, after_header=engine)
+    return rendered
+
+
+def _steps(answer: Answer) -> list[Any]:
+    return list(answer.get("steps") or [])
+
+
+def _listed(answer: Answer, key: str) -> list[Any]:
+    return list(answer.get(key) or [])
+
+
+def _first(answer: Answer, key: str) -> Any:
+    found = _listed(answer, key)
+    return found[0] if found else {}
+
+
+def _plugin(answer: Answer) -> dict[str, Any]:
+    return {"plugin": _first(answer, "plugins"), "steps": _steps(answer)}
+
+
+def _volume(answer: Answer) -> dict[str, Any]:
+    return {"volume": _first(answer, "volumes"), "steps": _steps(answer)}
+
+
+def _apply(answer: Answer) -> dict[str, Any]:
+    return {
+        "plugins": _listed(answer, "plugins"),
+        "volumes": _listed(answer, "volumes"),
+        "steps": _steps(answer),
+    }
+
+
+def _build(answer: Answer) -> dict[str, Any]:
+    return {
+        "plugin": answer.get("plugin") or {},
+        "digest": answer.get("digest") or "",
+        "pushed": bool(answer.get("pushed")),
+    }
+
+
+def _plugins(answer: Answer) -> dict[str, Any]:
+    return {"plugins": _listed(answer, "plugins"), "info": answer.get("info") or {}}
+
+
+def _volumes(answer: Answer) -> dict[str, Any]:
+    return {"volumes": _listed(answer, "volumes"), "info": answer.get("info") or {}}
+
+
+_BY_KIND = {
+    "plugin": _plugin,
+    "volume": _volume,
+    "apply": _apply,
+    "plugin_build": _build,
+    "plugin_info": _plugins,
+    "volume_info": _volumes,
+}

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The argument specs, one per module: what the module and the fast path on the controller both validate.
+
+PRIVATE to this collection. The words are those of the declaration (see `_declare.py`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Spec = dict[str, Any]
+
+
+def _credentials() -> Spec:
+    return {
+        "type": "dict",
+        "options": {
+            "username": {"type": "str"},
+            "password": {"type": "str", "no_log": True},
+            "identity_token": {"type": "str", "no_log": True},
+            "registry_token": {"type": "str", "no_log": True},
+            "server_address": {"type": "str"},
+        },
+    }
+
+
+# How the agent is reached: in every module.
+COMMON: Spec = {
+    "engine": {"type": "str"},
+    "socket": {"type": "path"},
+    "executable": {"type": "path"},
+}
+
+PLUGIN: Spec = {
+    "name": {"type": "str"},
+    "source": {"type": "str"},
+    "state": {
+        "type": "str",
+        "choices": ["enabled", "present", "disabled", "absent"],
+        "default": "enabled",
+    },
+    "grant": {"type": "raw"},
+    "settings": {
+        "type": "dict",
+        "options": {
+            "env": {"type": "dict"},
+            "args": {"type": "raw"},
+            "mounts": {"type": "dict"},
+            "devices": {"type": "dict"},
+        },
+    },
+    "credentials": _credentials(),
+    "timeout": {"type": "float"},
+    "force": {"type": "bool", "default": False},
+}
+
+VOLUME: Spec = {
+    "name": {"type": "str", "required": True},
+    "driver": {"type": "str", "default": "local"},
+    "options": {"type": "dict"},
+    "labels": {"type": "dict"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "recreate": {
+        "type": "str",
+        "choices": ["never", "options-changed", "always"],
+        "default": "never",
+    },
+    "force": {"type": "bool", "default": False},
+}
+
+_NAMES: Spec = {"name": {"type": "list", "elements": "str"}}
+# A plugin is known by its name, and a name can be read off its source.
+_PLUGIN_NAMED = [["name", "source"]]
+
+#: kind (the module's name) -> what AnsibleModule and ArgumentSpecValidator are made with.
+MODULES: dict[str, dict[str, Any]] = {
+    "plugin": {
+        "argument_spec": {**PLUGIN, **COMMON},
+        "required_one_of": _PLUGIN_NAMED,
+    },
+    "volume": {"argument_spec": {**VOLUME, **COMMON}},
+    "apply": {
+        "argument_spec": {
+            "plugins": {
+                "type": "list",
+                "elements": "dict",
+                "options": PLUGIN,
+                "required_one_of": _PLUGIN_NAMED,
+            },
+            "volumes": {"type": "list", "elements": "dict", "options": VOLUME},
+            **COMMON,
+        },
+        "required_one_of": [["plugins", "volumes"]],
+    },
+    "plugin_build": {
+        "argument_spec": {
+            "name": {"type": "str", "required": True},
+            "path": {"type": "path", "required": True},
+            "push": {"type": "bool", "default": False},
+            "credentials": _credentials(),
+            "force": {"type": "bool", "default": False},
+            **COMMON,
+        }
+    },
+    "plugin_info": {"argument_spec": {**_NAMES, **COMMON}},
+    "volume_info": {"argument_spec": {**_NAMES, **COMMON}},
+}
+
+#: Those that change nothing.
+READ_ONLY = frozenset({"plugin_info", "volume_info"})
+
+
+def for_module(kind: str) -> dict[str, Any]:
+    """Return the keyword arguments of AnsibleModule for this kind."""
+    return copy.deepcopy(MODULES[kind])
+
+
+def for_controller(kind: str) -> dict[str, Any]:
+    """Return the keyword arguments of ArgumentSpecValidator: paths belong to the target.
+
+    Validating a path expands `~` and variables, which on the controller would be the wrong ones.
+    """
+    keywords = for_module(kind)
+    for option in keywords["argument_spec"].values():
+        if option["type"] == "path":
+            option["type"] = "str"
+    return keywords
+
+
+def needs_expansion(kind: str, params: dict[str, Any]) -> bool:
+    """True if a path among `params` can only be read on the target."""
+    spec = MODULES[kind]["argument_spec"]
+    paths = [params.get(name) for name, option in spec.items() if option["type"] == "path"]
+    return any(path and (path.startswith("~") or "$" in path) for path in paths)

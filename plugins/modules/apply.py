@@ -1,0 +1,251 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Declare the plugins and volumes of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: apply
+short_description: Declare the managed plugins and volumes of a host
+version_added: 0.1.0
+author:
+  - The plugind authors (@plugind)
+description:
+  - Declares any number of plugins and volumes in one task. The agent reads the host once, plans once, and
+    carries the plan out in the order that the parts need - plugins before their volumes, and the other way
+    round when they are removed.
+  - What is not declared is left alone.
+  - If a step fails, what depends on it is skipped and the rest is done. The task fails then, and RV(steps) says
+    what happened.
+extends_documentation_fragment:
+  - plugind.engine.agent
+  - plugind.engine.attributes
+  - plugind.engine.attributes.declares
+options:
+  plugins:
+    description:
+      - Managed plugins, each with the options of M(plugind.engine.plugin).
+      - At least one of O(plugins) and O(volumes) is required; it may be empty.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The name of the plugin on the host, its alias. C(x) and C(x:latest) are the same.
+          - By default, the repository and the tag of O(plugins[].source). Required if there is no
+            O(plugins[].source).
+        type: str
+      source:
+        description:
+          - Where the plugin comes from - a reference to a registry, C(repository[:tag][@digest]).
+          - If the plugin is installed from somewhere else, it is upgraded. Its id stays, so its volumes do, too.
+          - With a digest exactly that plugin is wanted. Without one the plugin is fetched once, and a tag that
+            has moved in the registry since is not looked at.
+          - Required if the plugin has to be installed.
+        type: str
+      state:
+        description:
+          - V(enabled) - installed, set, and running.
+          - V(present) - installed and set; running or not is left as it is. A plugin that this task installs is
+            not enabled.
+          - V(disabled) - installed, set, and not running.
+          - V(absent) - not there.
+        type: str
+        choices: [enabled, present, disabled, absent]
+        default: enabled
+      grant:
+        description:
+          - The privileges that the plugin may have. If it asks for more, the task fails and names what is
+            missing, before any layer is downloaded. A grant of more than it asks for is fine.
+          - By default, no privileges.
+          - V(all) grants whatever it asks for.
+          - Otherwise a mapping from privileges, in Docker's words, to what is granted - V(network), V(mount),
+            V(device) and V(capabilities) to lists; V(host ipc namespace), V(host pid namespace) and
+            V(allow-all-devices) to V(true).
+        type: raw
+      settings:
+        description:
+          - Settings of the plugin. What is not mentioned stays as it is. A running plugin is restarted if that
+            is needed to change them.
+          - Values are texts. A number is its text, V(true) and V(false) are the texts C(true) and C(false).
+            Quote what YAML would change, such as C("1.10"). A null value leaves the setting alone.
+        type: dict
+        suboptions:
+          env:
+            description: Values of the plugin's environment variables.
+            type: dict
+          args:
+            description: The plugin's arguments, a list of texts or one text with blanks between them.
+            type: raw
+          mounts:
+            description: Sources of the plugin's mounts, by the mounts' names.
+            type: dict
+          devices:
+            description: Paths of the plugin's devices, by the devices' names.
+            type: dict
+      credentials:
+        description:
+          - What to log in to the registry with. By default, nothing.
+          - They travel to the agent on its standard input and are used for this one task; nothing is stored.
+        type: dict
+        suboptions:
+          username:
+            description: The user's name.
+            type: str
+          password:
+            description: The user's password, or an access token that takes its place.
+            type: str
+          identity_token:
+            description: An identity token (OAuth2 refresh token) instead of a password.
+            type: str
+          registry_token:
+            description: A bearer token that is sent to the registry as it is.
+            type: str
+          server_address:
+            description: The registry that these are for. By default, the registry of the plugin's source.
+            type: str
+      timeout:
+        description:
+          - How many seconds the plugin has until it answers on its socket when it is enabled. By default the
+            agent's own limit, 30.
+        type: float
+      force:
+        description:
+          - Disable or remove the plugin even if volumes of it are in use.
+        type: bool
+        default: false
+  volumes:
+    description:
+      - Volumes, each with the options of M(plugind.engine.volume).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: The name of the volume.
+        type: str
+        required: true
+      driver:
+        description:
+          - The driver, by any of its plugin's names. C(x) and C(x:latest) are the same.
+        type: str
+        default: local
+      options:
+        description:
+          - Options of the driver. Values are texts, see O(plugind.engine.plugin#module:settings).
+          - The agent's engine does not store the values of options whose names say that they are secrets, and
+            does not show them. It notices all the same if they change.
+        type: dict
+      labels:
+        description: Labels of the volume. Other labels that it has are left alone.
+        type: dict
+      state:
+        description: Whether the volume is there.
+        type: str
+        choices: [present, absent]
+        default: present
+      recreate:
+        description:
+          - What to do with a volume that has another driver, other options or other labels than declared. What
+            is not declared is not compared.
+          - V(never) - leave it alone and fail.
+          - V(options-changed) - delete it, B(with its data), and create it again.
+          - V(always) - delete it, B(with its data), and create it again, in every run.
+        type: str
+        choices: [never, options-changed, always]
+        default: never
+      force:
+        description:
+          - Remove the record of the volume even if its driver does not answer.
+        type: bool
+        default: false
+seealso:
+  - module: plugind.engine.plugin
+  - module: plugind.engine.volume
+"""
+
+EXAMPLES = r"""
+- name: A driver and its volumes
+  plugind.engine.apply:
+    plugins:
+      - name: sshfs
+        source: registry.example.com/plugins/sshfs:3
+        grant:
+          network: [host]
+          device: [/dev/fuse]
+          capabilities: [CAP_SYS_ADMIN]
+      - name: old-driver
+        state: absent
+    volumes:
+      - name: backups
+        driver: sshfs
+        options:
+          sshcmd: backup@storage.example.com:/backups
+          password: "{{ backup_password }}"
+      - name: scratch
+  register: applied
+
+- name: Show what was done
+  ansible.builtin.debug:
+    msg: "{{ applied.steps | map(attribute='description') }}"
+"""
+
+RETURN = r"""
+plugins:
+  description: The declared plugins after the task, as the Docker Engine API shows them. In check mode as they are.
+  type: list
+  elements: dict
+  returned: success, or failure of a step
+volumes:
+  description: The declared volumes after the task, as the Docker Engine API shows them. In check mode as they are.
+  type: list
+  elements: dict
+  returned: success, or failure of a step
+steps:
+  description: What was done or, in check mode, would be done, in this order.
+  type: list
+  elements: dict
+  returned: success, or failure of a step
+  contains:
+    resource:
+      description: What the step is about.
+      type: str
+      sample: "plugin sshfs:latest"
+    action:
+      description: What kind of step it is.
+      type: str
+      sample: install
+    status:
+      description: V(done), V(failed), V(skipped) because an earlier step failed, or V(planned) in check mode.
+      type: str
+      sample: done
+    description:
+      description: The step in words.
+      type: str
+    reason:
+      description: Why the step is needed, or why it failed or was skipped.
+      type: str
+    before:
+      description: What the step changes, before it.
+      type: raw
+    after:
+      description: What the step changes, after it.
+      type: raw
+engine:
+  description: The engine that answered.
+  type: raw
+  returned: if the agent names it
+"""
+
+from ansible_collections.plugind.engine.plugins.module_utils import _module, _spec
+
+
+def main() -> None:
+    """Declare, call the agent, report."""
+    module = _module.EngineModule(supports_check_mode=True, **_spec.for_module("apply"))
+    _module.carry_out(module, "apply")
+
+
+if __name__ == "__main__":
+    main()
