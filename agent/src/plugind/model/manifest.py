@@ -55,6 +55,29 @@ class Platform:
         return same and (not other.variant or not self.variant or other.variant <= self.variant)
 
 
+# What the kernel calls a machine (`uname -m`) -> Go's architecture and variant. What is not here
+# has one name for both (s390x, ppc64le, riscv64).
+_MACHINES = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armv8l": ("arm", "v8"),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "armv5tel": ("arm", "v5"),
+    "i386": ("386", ""),
+    "i486": ("386", ""),
+    "i586": ("386", ""),
+    "i686": ("386", ""),
+    "loongarch64": ("loong64", ""),
+}
+
+
+def platform_of(machine: str) -> Platform:
+    """Return the platform of a Linux host by its machine name."""
+    architecture, variant = _MACHINES.get(machine, (machine, ""))
+    return Platform(os="linux", architecture=architecture, variant=variant)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """A blob by type, digest and size in bytes (OCI image spec, "Descriptors")."""
