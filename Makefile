@@ -10,7 +10,7 @@ ARGS :=
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  make SESSION      one check: $(subst _,-,$(ONE))  (ARGS="..." is passed on)'
+	@echo '  make SESSION      one check: $(ONE)  (ARGS="..." is passed on)'
 
 demo: setup ## the main job on this machine, start to end
 	@$(VENV)/nox -s demo -- $(ARGS)
@@ -42,7 +42,7 @@ fix: ## format, and mend what can be mended
 	@$(VENV)/nox -s fix -- $(ARGS)
 
 # One check by its name.
-ONE := types floors shape mirror licences spelling yaml ansible_lint changelog docs galaxy \
+ONE := types floors shape mirror licences spelling shell yaml ansible_lint changelog docs galaxy \
        unit contract functional system collection_unit integration sanity molecule coverage
 .PHONY: $(ONE)
 $(ONE): setup

@@ -120,6 +120,17 @@ def spelling(session: nox.Session) -> None:
 
 
 @nox.session
+def shell(session: nox.Session) -> None:
+    """shellcheck on every script that git knows or would take."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.sh", ".ci/run"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    scripts = existing(*listed.stdout.split())
+    session.run("shellcheck", "--severity=warning", *scripts)
+
+
+@nox.session
 def yaml(session: nox.Session) -> None:
     session.run("yamllint", "--strict", ".")
 
