@@ -13,6 +13,7 @@ its own that is held while sshfs connects, so that a server that does not answer
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -55,9 +56,8 @@ class SshfsDriver:
         self.lock = threading.Lock()
         self.volumes = {name: Volume(record) for name, record in records.load().items()}
         # FUSE mounts of an earlier life: their processes are gone, the mount points still in the way.
-        for point in mounts.detach_all(root):
+        for point in self.clear():
             log(f"Detached dead mount {point}")
-            point.rmdir()
 
     def create(self, name: str, options: Mapping[str, str]) -> None:
         if not NAME.fullmatch(name):
@@ -142,8 +142,16 @@ class SshfsDriver:
 
     def close(self) -> None:
         """Unmount everything. Without locks: a connection that hangs must not delay the end."""
-        for point in self.mounts.detach_all(self.root):
+        for point in self.clear():
             log(f"Unmounted {point}")
+
+    def clear(self) -> list[Path]:
+        """Detach whatever of ours is mounted, and remove the empty directories that come to light."""
+        points = self.mounts.detach_all(self.root)
+        for point in points:
+            with contextlib.suppress(OSError):  # the next mount uses it again
+                point.rmdir()
+        return points
 
     def attach(self, volume: Volume, where: Path) -> None:
         """Mount a volume and leave nothing behind if that fails."""

@@ -27,6 +27,9 @@ MOUNT_LIMIT = 60.0  # an engine gives up after 120 s, and an error is better tha
 UNMOUNT_LIMIT = 10.0
 ALIVE_LIMIT = 5.0
 
+NO_NEWS = "Warning: Permanently added"
+LOST_SSH = "read: Connection reset by peer"
+
 
 class Mounts(Protocol):
     """What the driver needs from the world."""
@@ -58,9 +61,11 @@ def mounted_below(mountinfo: str, below: Path) -> list[Path]:
 
 def complaint(text: str) -> str:
     """What sshfs and ssh said, on one line, without the lines that are no help."""
-    lines = [line.strip() for line in text.splitlines()]
-    told = [line for line in lines if line and not line.startswith("Warning: Permanently added")]
-    return "; ".join(told[-5:])
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(NO_NEWS)]
+    # sshfs reports every failure of ssh in the same words; they count if ssh itself said nothing.
+    better = [line for line in told if line != LOST_SSH]
+    return "; ".join((better or told)[-5:])
 
 
 # --- effects --------------------------------------------------------------------------------------
@@ -78,7 +83,7 @@ class Sshfs:
         argv = sshfs_argv(target, str(where), str(self.known_hosts), self.connect_timeout)
         if debugging():
             log("running " + " ".join(argv))
-        # A file and not a pipe: the ssh that stays in the background would keep a pipe open for ever.
+        # A file and not a pipe: the ssh that stays in the background keeps it open for ever.
         with tempfile.TemporaryFile("w+", errors="replace") as output:
             status = run_sshfs(argv, target.password, output.fileno())
             output.seek(0)

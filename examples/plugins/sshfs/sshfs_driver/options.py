@@ -26,6 +26,7 @@ SSHCMD = re.compile(
 OPTION = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+OWN = ("sshcmd", "password", "port")
 RUNS_A_COMMAND = {"ssh_command", "proxycommand", "localcommand", "knownhostscommand"}
 OURS_ALONE = {"password_stdin", "passive", "slave", "fsname", "subtype"}
 
@@ -63,9 +64,6 @@ def parse_target(options: Mapping[str, str]) -> Target:
         check_option(name, value)
     port = parse_port(options["port"]) if "port" in options else None
     return Target(source, password, port, tuple(sorted(others.items())))
-
-
-OWN = ("sshcmd", "password", "port")
 
 
 def parse_port(value: str) -> int:
@@ -109,6 +107,8 @@ def sshfs_argv(target: Target, where: str, known_hosts: str, connect_timeout: in
         argv += ["-p", str(target.port)]
     for name, value in [*chosen, *target.options]:
         argv += ["-o", f"{name}={escape(value)}" if value else name]
+    if "sshfs_verbose" not in given:
+        argv += ["-o", "sshfs_verbose"]  # else what ssh says goes nowhere
     if target.password:
         argv += ["-o", "password_stdin"]
     return argv
