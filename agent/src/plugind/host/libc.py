@@ -71,17 +71,3 @@ def open_in_root(root_fd: int, path: str, flags: int, mode: int = 0) -> int:
         # EAGAIN: something was renamed meanwhile and the kernel cannot vouch for "..".
     _raise(path)
     raise AssertionError("unreachable")
-
-
-def inotify_init() -> int:
-    """inotify_init1(2), close-on-exec and non-blocking."""
-    fd: int = _libc.inotify_init1(ctypes.c_int(os.O_CLOEXEC | os.O_NONBLOCK))
-    if fd < 0:
-        _raise("inotify")
-    return fd
-
-
-def inotify_add_watch(fd: int, path: str, mask: int) -> None:
-    """inotify_add_watch(2)."""
-    if _libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(mask)) < 0:
-        _raise(path)

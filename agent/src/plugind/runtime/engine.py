@@ -123,7 +123,7 @@ class OciRuntime:
                     os.close(opened)
         bundle.remove()
 
-    def reopen_log(self, plugin_id: str) -> None:
+    async def reopen_log(self, plugin_id: str) -> None:
         """Let the plugin's conmon open its log file anew, after the old one was renamed."""
         control = self._bundle(plugin_id).control
         try:
