@@ -48,7 +48,7 @@ class Faults:
     redirect_blobs: bool = False  # to `storage_host`
     redirect_to: str | None = None  # blobs go to this URL
     storage_status: int | None = None  # what the storage server answers
-    hold_blobs: asyncio.Event | None = None  # slow: blobs wait for this event
+    hold_blobs: asyncio.Event | None = None  # slow: blobs wait for this event (see `held`)
     wrong_digest_header: bool = False
     digest_header: str | None = None  # instead of the right one; empty: none
     one_accept_only: bool = False  # a list of types in Accept finds nothing
@@ -91,6 +91,7 @@ class FakeRegistry:
         self.reject_plugin_class = reject_plugin_class
         self.faults = Faults()
         self.requests: list[Recorded] = []
+        self.held = asyncio.Event()  # set once a blob waits for `hold_blobs`
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}  # (path, tag or digest)
         self.uploads: dict[str, str] = {}  # upload id -> path
@@ -303,6 +304,7 @@ class FakeRegistry:
             ours = f"{self.url.partition(':')[0]}://{self.storage_host}/storage/{digest}?key=secret"
             return web.Response(status=307, headers={"Location": faults.redirect_to or ours})
         if faults.hold_blobs is not None:
+            self.held.set()
             await faults.hold_blobs.wait()
         return await self._send_blob(request, content)
 

@@ -66,7 +66,9 @@ def _base64(text: str) -> bytes:
 
 def _text(document: dict[str, Any], key: str) -> str:
     value = document.get(key, "")
-    return value if isinstance(value, str) else ""
+    # JSON can spell half a surrogate pair; no header can carry it.
+    sendable = isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+    return str(value) if sendable else ""
 
 
 def _is_dict(document: object) -> bool:
