@@ -35,7 +35,7 @@ class Completed:
     """What a tool said. `stdout` and `stderr` hold at most the limit of the call."""
 
     argv: tuple[str, ...]
-    status: int
+    returncode: int
     stdout: bytes
     stderr: bytes
 
@@ -91,7 +91,7 @@ async def run(
         raise _too_late(argv, timeout) from None
     finally:
         await _end(process)
-    done = Completed(argv=tuple(argv), status=status, stdout=stdout, stderr=stderr)
+    done = Completed(argv=tuple(argv), returncode=status, stdout=stdout, stderr=stderr)
     return _checked(done, check)
 
 
@@ -125,7 +125,7 @@ def run_blocking(
     return _checked(
         Completed(
             argv=tuple(argv),
-            status=done.returncode,
+            returncode=done.returncode,
             stdout=done.stdout[:limit],
             stderr=done.stderr[:limit],
         ),
@@ -163,13 +163,13 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _checked(done: Completed, check: bool) -> Completed:
-    if check and done.status != 0:
-        how = f"signal {-done.status}" if done.status < 0 else f"status {done.status}"
+    if check and done.returncode != 0:
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"status {done.returncode}"
         name = os.path.basename(done.argv[0])
         raise ToolFailed(
             f"cannot run {name}: {' '.join(done.argv)} ended with {how}: {done.complaint}",
             argv=done.argv,
-            status=done.status,
+            status=done.returncode,
             tail=done.complaint,
         )
     return done

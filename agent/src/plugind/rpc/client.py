@@ -118,7 +118,7 @@ class PluginSocket:
                 return response.status, await _read(method, response.content)
 
 
-class Dialer:
+class SocketDialer:
     """Implements `engine.ports.Dialer` on real sockets."""
 
     async def wait_listening(

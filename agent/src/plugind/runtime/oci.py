@@ -40,7 +40,7 @@ class Oci:
         if not (self.root / container_id).exists():
             return None
         done = await proc.run(self.argv("state", container_id), timeout=_TIMEOUT, check=False)
-        if done.status != 0:
+        if done.returncode != 0:
             return None
         try:
             state = json.loads(done.stdout)
