@@ -55,9 +55,9 @@ start() {
     # The user must be able to walk through DIR, and to see nothing of it but the share.
     mkdir -p "$dir"
     chmod 0711 "$dir"
+    echo "$user" >"$dir/user" # first, so that stop knows what there may be
     trap 'stop "$dir"' ERR
     useradd --no-create-home --home-dir "$dir" --shell /usr/sbin/nologin "$user"
-    echo "$user" >"$dir/user"
     (umask 077; od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$dir/password")
     printf '%s:%s\n' "$user" "$(cat "$dir/password")" | chpasswd
     mkdir -m 0755 "$dir/share"
@@ -66,7 +66,7 @@ start() {
 
     ssh-keygen -q -t ed25519 -N '' -f "$dir/host_key"
     write_config
-    mkdir -p -m 0755 /run/sshd # where sshd separates its privileges; compiled in
+    [ -d /run/sshd ] || mkdir -m 0755 /run/sshd # where sshd separates its privileges; compiled in
     : >"$dir/sshd.log"
     setsid "$sshd" -D -f "$dir/sshd_config" -E "$dir/sshd.log" </dev/null >/dev/null 2>&1 &
     # Either the line appears or the process ends, and then so does tail.
