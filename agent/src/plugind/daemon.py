@@ -80,11 +80,13 @@ async def serve(options: DaemonOptions) -> None:
 def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine:
     """Return an engine on the real adapters."""
     clock = ports.SystemClock()
+    runtime_root = options.run / options.runtime_binary.rpartition("/")[2]
     user_agent = f"plugind/{version()} ({platform.system().lower()})"
     return context.Engine(
         options=context.EngineOptions(
             enable_timeout=options.enable_timeout,
             log_max_bytes=options.log_max_bytes,
+            runtime_argv=(options.runtime_binary, "--root", str(runtime_root)),
             restart=RestartPolicy(
                 first=options.restart_first,
                 factor=options.restart_factor,
@@ -107,7 +109,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
         runtime=OciRuntime(
             binary=options.runtime_binary,
             conmon=options.runtime_conmon,
-            root=options.run / options.runtime_binary.rpartition("/")[2],
+            root=runtime_root,
             run=options.run,
             log_size_max=4 * options.log_max_bytes,
         ),

@@ -24,7 +24,7 @@ from plugind.model.facts import PluginDirs
 from plugind.model.lifecycle import PluginState, RestartPolicy
 from plugind.model.plugin import Plugin
 from plugind.model.volume import Volume
-from plugind.store import content, layout, plugins, untar, volumes
+from plugind.store import content, layout, limits, plugins, volumes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +33,11 @@ class EngineOptions:
 
     enable_timeout: float = 30.0
     stop_grace: float = 10.0
-    restart: RestartPolicy = RestartPolicy()
-    limits: untar.Limits = field(default_factory=untar.Limits)
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    limits: limits.Limits = field(default_factory=limits.Limits)
     log_max_bytes: int = 10 * 1024 * 1024
     error_lines: int = 12
+    runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
 
 
 @dataclass(slots=True)

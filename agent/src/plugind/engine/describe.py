@@ -49,4 +49,5 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
         "Socket": str(engine.socket_path(plugin)) if plugin.config.interface.socket else None,
         "Log": str(engine.log_path(plugin.id)),
         "ManifestDigest": str(plugin.manifest_digest),
+        "Runtime": list(engine.options.runtime_argv),
     }

@@ -104,9 +104,11 @@ def lookup_entry(engine: Engine, name: str) -> Entry | None:
 def running(engine: Engine) -> list[Driver]:
     """Return `local` and every volume driver that runs now."""
     found = [Driver(name=LOCAL, calls=LocalDriver(engine))]
-    for entry in engine.entries.values():
-        if entry.plugin.serves(CAPABILITY) and entry.state is PluginState.RUNNING:
-            found.append(of_entry(engine, entry))
+    found += [
+        of_entry(engine, entry)
+        for entry in engine.entries.values()
+        if entry.plugin.serves(CAPABILITY) and entry.state is PluginState.RUNNING
+    ]
     return found
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from plugind import errors
 from plugind.host import arch, facts, mounts, proc, rootfs
 from plugind.model.facts import HostFacts, PluginDirs
 from plugind.model.plugin import Plugin
@@ -20,7 +19,7 @@ class Machine:
 
     def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
         """Check what can be known before the launch, and lay what the spec relies on."""
-        arch.check_entrypoint(Path(dirs.rootfs), plugin.config)
+        arch.check_entrypoint(Path(dirs.rootfs), plugin.config, env=plugin.settings.env)
         rootfs.prepare_rootfs(Path(dirs.rootfs))
         Path(dirs.sockets).mkdir(mode=0o700, parents=True, exist_ok=True)
         Path(dirs.empty).mkdir(mode=0o555, parents=True, exist_ok=True)
@@ -42,9 +41,7 @@ class Machine:
         argv += ["--", options["device"], str(target)]
         if os.path.ismount(target):
             return
-        done = proc.run_blocking(argv, timeout=_MOUNT_TIMEOUT)
-        if done.returncode:
-            raise errors.System(f"cannot mount {options['device']}: {done.stderr.strip()}")
+        proc.run_blocking(argv, timeout=_MOUNT_TIMEOUT)
 
     def unmount(self, target: Path) -> None:
         """Unmount `target` and what is stacked on it."""

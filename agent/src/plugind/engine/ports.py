@@ -29,7 +29,7 @@ class Progress(Protocol):
     "total": 9}}`.
     """
 
-    def __call__(self, line: dict[str, Any]) -> None: ...
+    def __call__(self, line: dict[str, Any], /) -> None: ...
 
 
 class Registry(Protocol):

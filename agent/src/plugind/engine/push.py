@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from plugind import errors
 from plugind.engine import lookup, ports
 from plugind.engine.context import Engine
 from plugind.model import manifest as manifest_
@@ -44,7 +45,8 @@ async def push(
 def _load_manifest(engine: Engine, plugin: Plugin) -> Manifest:
     raw = engine.content.read(plugin.manifest_digest)
     parsed = manifest_.parse(raw, manifest_.DOCKER_MANIFEST, plugin.name)
-    assert isinstance(parsed, Manifest)  # only manifests are ever recorded
+    if not isinstance(parsed, Manifest):
+        raise errors.System(f"cannot push {plugin.name}: {plugin.manifest_digest} is an index")
     return parsed
 
 

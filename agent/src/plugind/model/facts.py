@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath
 
 NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
 
@@ -47,8 +47,8 @@ class PluginDirs:
     config's `user`. `empty` is an empty directory, shared by all plugins.
     """
 
-    root: PurePosixPath
-    rootfs: PurePosixPath
-    propagated_mount: PurePosixPath
-    sockets: PurePosixPath
-    empty: PurePosixPath
+    root: PurePath
+    rootfs: PurePath
+    propagated_mount: PurePath
+    sockets: PurePath
+    empty: PurePath
