@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""`/plugind`: what Docker's API has no word for. Keys are spelled as in Docker's objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from plugind import errors
+from plugind.api import stream, wire
+from plugind.api.call import Call
+from plugind.model.plugin import Plugin
+
+
+async def version(call: Call) -> web.Response:
+    """Say which agent this is, and whether it is degraded."""
+    shown = {"Version": call.server.version, "Degraded": call.engine.degraded}
+    return wire.json_response(shown)
+
+
+async def list_plugins(call: Call) -> web.Response:
+    """List plugins with their running state."""
+    found = call.stories.list_plugins(call.engine, enabled=None, capabilities=frozenset())
+    return wire.json_response([_render(call, plugin) for plugin in found])
+
+
+async def inspect(call: Call) -> web.Response:
+    """Show a plugin with its running state."""
+    return wire.json_response(_render(call, call.stories.find(call.engine, call.name)))
+
+
+async def logs(call: Call) -> web.StreamResponse:
+    """Stream a plugin's output, a line each."""
+    plugin = call.stories.find(call.engine, call.name)
+    lines = call.stories.read_logs(
+        call.engine,
+        plugin.id,
+        tail=_parse_tail(call.query.get("tail", "")),
+        follow=call.flag("follow"),
+    )
+    return await stream.each(call, "text/plain", lines)
+
+
+async def rpc(call: Call) -> web.Response:
+    """Call a method of a plugin's socket."""
+    method, body = call.query.get("method", ""), await call.json()
+    if body is not None and not isinstance(body, dict):
+        raise errors.InvalidParameter("invalid JSON: the body must be an object")
+    return wire.json_response(await call.stories.call(call.engine, call.name, method, body or {}))
+
+
+async def mount(call: Call) -> web.Response:
+    """Mount a volume for a holder; answer its path on the host."""
+    holder = wire.get_string(await call.object(), "Holder")
+    path = await call.stories.mount_volume(call.engine, call.name, _require_holder(holder))
+    return wire.json_response({"Mountpoint": path})
+
+
+async def unmount(call: Call) -> web.Response:
+    """Release a holder's mount."""
+    holder = wire.get_string(await call.object(), "Holder")
+    await call.stories.unmount_volume(call.engine, call.name, _require_holder(holder))
+    return web.Response(status=204)
+
+
+async def holders(call: Call) -> web.Response:
+    """Say who holds a volume mounted."""
+    return wire.json_response(await call.stories.holders(call.engine, call.name))
+
+
+async def apply(call: Call) -> web.Response:
+    """Carry a declaration out, or with `dry_run` only plan it."""
+    document, dry_run = await _document(call), call.flag("dry_run")
+    return wire.json_response(await call.stories.apply(call.engine, document, dry_run=dry_run))
+
+
+async def query(call: Call) -> web.Response:
+    """Answer what the document asks for."""
+    return wire.json_response(await call.stories.query(call.engine, await _document(call)))
+
+
+def _render(call: Call, plugin: Plugin) -> dict[str, Any]:
+    return {**plugin.to_json(), "Status": call.stories.status(call.engine, plugin)}
+
+
+async def _document(call: Call) -> dict[str, Any]:
+    document = await call.json()
+    if not isinstance(document, dict):
+        raise errors.InvalidParameter("invalid JSON: the body must be an object")
+    return document
+
+
+def _require_holder(holder: str) -> str:
+    if not holder:
+        raise errors.InvalidParameter("cannot tell whose mount this is: Holder is missing")
+    return holder
+
+
+def _parse_tail(text: str) -> int | None:
+    if text in ("", "all"):
+        return None
+    tail = wire.parse_int(text)
+    if tail < 0:
+        raise errors.InvalidParameter(f'invalid tail "{text}": want a number of lines, or all')
+    return tail

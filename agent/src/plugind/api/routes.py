@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Every endpoint, in one table, and how a path finds its line.
+
+A line says method, path, what it does to the engine's state (a degraded engine refuses writes),
+what becomes of it when its client goes away, and the handler. `{name}` stands for anything,
+slashes included; lines without it win. A request is matched by one dictionary look-up, then by
+prefix and suffix among the lines of its method.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from plugind import errors
+from plugind.api import native, plugins, system, volumes
+from plugind.api.access import Access
+from plugind.api.call import Call
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Gone(enum.Enum):
+    """What happens to a request whose client went away."""
+
+    STOP = "cancel it"
+    FINISH = "carry it out to its end"
+
+
+READ, WRITE = Access.READ, Access.WRITE
+STOP, FINISH = Gone.STOP, Gone.FINISH
+
+# fmt: off
+ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
+    ("GET",    "/_ping",                          READ,  STOP,   system.ping),
+    ("HEAD",   "/_ping",                          READ,  STOP,   system.ping),
+    ("GET",    "/version",                        READ,  STOP,   system.version),
+    ("GET",    "/info",                           READ,  STOP,   system.info),
+    ("GET",    "/events",                         READ,  STOP,   system.events),
+    ("GET",    "/distribution/{name}/json",       READ,  STOP,   system.distribution),
+    ("GET",    "/system/df",                      READ,  STOP,   system.disk_usage),
+    ("GET",    "/containers/json",                READ,  STOP,   system.empty_list),
+    ("GET",    "/containers/{name}/json",         READ,  STOP,   system.no_container),
+    ("GET",    "/images/json",                    READ,  STOP,   system.empty_list),
+    ("GET",    "/images/{name}/json",             READ,  STOP,   system.no_image),
+    ("GET",    "/networks",                       READ,  STOP,   system.empty_list),
+    ("GET",    "/networks/{name}",                READ,  STOP,   system.no_network),
+
+    ("GET",    "/plugins",                        READ,  STOP,   plugins.list_plugins),
+    ("GET",    "/plugins/privileges",             READ,  STOP,   plugins.privileges),
+    ("GET",    "/plugins/{name}/json",            READ,  STOP,   plugins.inspect),
+    ("DELETE", "/plugins/{name}",                 WRITE, FINISH, plugins.remove),
+    ("POST",   "/plugins/pull",                   WRITE, STOP,   plugins.pull),
+    ("POST",   "/plugins/create",                 WRITE, STOP,   plugins.create),
+    ("POST",   "/plugins/{name}/enable",          WRITE, FINISH, plugins.enable),
+    ("POST",   "/plugins/{name}/disable",         WRITE, FINISH, plugins.disable),
+    ("POST",   "/plugins/{name}/push",            WRITE, STOP,   plugins.push),
+    ("POST",   "/plugins/{name}/upgrade",         WRITE, STOP,   plugins.upgrade),
+    ("POST",   "/plugins/{name}/set",             WRITE, FINISH, plugins.configure),
+
+    ("GET",    "/volumes",                        READ,  STOP,   volumes.list_volumes),
+    ("POST",   "/volumes/create",                 WRITE, FINISH, volumes.create),
+    ("POST",   "/volumes/prune",                  WRITE, FINISH, volumes.prune),
+    ("GET",    "/volumes/{name}",                 READ,  STOP,   volumes.inspect),
+    ("PUT",    "/volumes/{name}",                 WRITE, FINISH, volumes.update),
+    ("DELETE", "/volumes/{name}",                 WRITE, FINISH, volumes.remove),
+
+    ("GET",    "/plugind/version",                READ,  STOP,   native.version),
+    ("GET",    "/plugind/plugins",                READ,  STOP,   native.list_plugins),
+    ("GET",    "/plugind/plugins/{name}/logs",    READ,  STOP,   native.logs),
+    ("GET",    "/plugind/plugins/{name}",         READ,  STOP,   native.inspect),
+    ("POST",   "/plugind/plugins/{name}/rpc",     WRITE, FINISH, native.rpc),
+    ("GET",    "/plugind/volumes/{name}/holders", READ,  STOP,   native.holders),
+    ("POST",   "/plugind/volumes/{name}/mount",   WRITE, FINISH, native.mount),
+    ("POST",   "/plugind/volumes/{name}/unmount", WRITE, FINISH, native.unmount),
+    ("POST",   "/plugind/apply",                  WRITE, FINISH, native.apply),
+    ("POST",   "/plugind/query",                  READ,  STOP,   native.query),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A line of the table."""
+
+    access: Access
+    gone: Gone
+    handler: Handler
+
+
+class Table:
+    """The routes, laid out for matching."""
+
+    def __init__(self, routes: tuple[tuple[str, str, Access, Gone, Handler], ...]) -> None:
+        self._exact: dict[tuple[str, str], Route] = {}
+        self._named: dict[str, list[tuple[str, str, Route]]] = {}
+        for method, path, access, gone, handler in routes:
+            route = Route(access=access, gone=gone, handler=handler)
+            prefix, named, suffix = path.partition("{name}")
+            if named:
+                self._named.setdefault(method, []).append((prefix, suffix, route))
+            else:
+                self._exact[method, path] = route
+
+    def match(self, method: str, path: str) -> tuple[Route, str]:
+        """Return the route and the name in the path; NotFound in Docker's words."""
+        route = self._exact.get((method, path))
+        if route is not None:
+            return route, ""
+        for prefix, suffix, route in self._named.get(method, ()):
+            name = path[len(prefix) : len(path) - len(suffix)]
+            if path == prefix + name + suffix:
+                return route, name
+        raise errors.NotFound("page not found")
+
+
+TABLE = Table(ROUTES)

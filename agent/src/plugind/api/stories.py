@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The engine's functions under the names of `api.ports.Stories`: this module is one.
+
+It is the only place of this room that imports the stories, and a list of names, not code: hence
+the functions themselves are imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
+
+from plugind.engine.apply import apply, query
+from plugind.engine.configure import configure
+from plugind.engine.context import Engine
+from plugind.engine.create import create
+from plugind.engine.describe import info, status
+from plugind.engine.enable import disable, enable
+from plugind.engine.install import fetch_privileges, install
+from plugind.engine.listing import list_volumes
+from plugind.engine.logs import read as read_logs
+from plugind.engine.lookup import find, list_plugins
+from plugind.engine.mounting import holders, mount_volume, unmount_volume
+from plugind.engine.push import push
+from plugind.engine.remove import remove
+from plugind.engine.rpc_call import call
+from plugind.engine.upgrade import upgrade
+from plugind.engine.volumes import create_volume, inspect_volume, prune_volumes, remove_volume
+from plugind.model.credentials import Credentials
+from plugind.model.event import Event
+from plugind.model.manifest import Manifest
+from plugind.model.reference import Reference
+
+__all__ = [
+    "apply",
+    "call",
+    "configure",
+    "create",
+    "create_volume",
+    "disable",
+    "enable",
+    "fetch_privileges",
+    "find",
+    "holders",
+    "info",
+    "inspect_volume",
+    "install",
+    "list_plugins",
+    "list_volumes",
+    "mount_volume",
+    "prune_volumes",
+    "push",
+    "query",
+    "read_logs",
+    "remove",
+    "remove_volume",
+    "resolve",
+    "status",
+    "subscribe",
+    "unmount_volume",
+    "upgrade",
+]
+
+
+def subscribe(
+    engine: Engine, *, since_ns: int | None, until_ns: int | None
+) -> AbstractContextManager[AsyncIterator[Event]]:
+    """Listen to the engine's events."""
+    return engine.events.subscribe(since_ns=since_ns, until_ns=until_ns)
+
+
+async def resolve(engine: Engine, ref: Reference, credentials: Credentials | None) -> Manifest:
+    """Ask the registry for a reference's manifest."""
+    return await engine.registry.resolve(ref, credentials)
