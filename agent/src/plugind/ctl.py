@@ -147,7 +147,9 @@ def inspect(options: argparse.Namespace) -> int:
 def logs(options: argparse.Namespace) -> int:
     """Print a plugin's output."""
     tail = "" if options.tail is None else f"&tail={options.tail}"
-    path = f"/plugind/plugins/{ctl_http.quote(options.name)}/logs?follow={int(options.follow)}{tail}"
+    path = (
+        f"/plugind/plugins/{ctl_http.quote(options.name)}/logs?follow={int(options.follow)}{tail}"
+    )
     for line in _stream(options, path):
         parts = line.decode("utf-8", "replace").split(" ", 3)
         text = parts[3] if len(parts) == 4 else line.decode("utf-8", "replace")
@@ -296,4 +298,6 @@ def _print_json(document: Any) -> int:
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        print("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -87,7 +87,9 @@ def check_cgroups(options: argparse.Namespace) -> Iterator[Finding]:
     elif "cgroup" in kinds:
         yield Finding(OK, "cgroups: v1")
     else:
-        yield Finding(FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+        yield Finding(
+            FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup"
+        )
 
 
 def check_fuse(options: argparse.Namespace) -> Iterator[Finding]:

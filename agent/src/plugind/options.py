@@ -2,30 +2,30 @@
 # Copyright: plugind.engine contributors
 """The daemon's options: defaults, then plugind.toml, then the environment, then argv.
 
-    [daemon]
-    root = "/var/lib/plugind"         state
-    run = "/run/plugind"              what a reboot may lose
-    logs = "/var/log/plugind"         plugins' output
-    sockets = "/run/docker/plugins"   where the documentation says plugins' sockets are
-    socket = "/run/plugind/api.sock"
-    group = "plugind"                 may use the socket, besides root
-    log_level = "info"
-    enable_timeout = 30               seconds, where a client names none
-    log_max_bytes = 10485760          per plugin, then rotated once
-    [registry]
-    insecure = ["registry.example:5000"]      plain HTTP or unverified TLS
-    ca_file = "/etc/ssl/certs/registry.pem"
-    [registry.mirrors]
-    "docker.io" = ["mirror.example"]
-    [runtime]
-    binary = "runc"                   or "crun"
-    conmon = "conmon"
-    [restart]
-    first = 0.1                       seconds; grows by `factor` up to `longest`
-    factor = 2.0
-    longest = 60.0
-    limit = 10                        failures in a row before giving up
-    healthy_after = 10.0              a run of that many seconds ends the row
+[daemon]
+root = "/var/lib/plugind"         state
+run = "/run/plugind"              what a reboot may lose
+logs = "/var/log/plugind"         plugins' output
+sockets = "/run/docker/plugins"   where the documentation says plugins' sockets are
+socket = "/run/plugind/api.sock"
+group = "plugind"                 may use the socket, besides root
+log_level = "info"
+enable_timeout = 30               seconds, where a client names none
+log_max_bytes = 10485760          per plugin, then rotated once
+[registry]
+insecure = ["registry.example:5000"]      plain HTTP or unverified TLS
+ca_file = "/etc/ssl/certs/registry.pem"
+[registry.mirrors]
+"docker.io" = ["mirror.example"]
+[runtime]
+binary = "runc"                   or "crun"
+conmon = "conmon"
+[restart]
+first = 0.1                       seconds; grows by `factor` up to `longest`
+factor = 2.0
+longest = 60.0
+limit = 10                        failures in a row before giving up
+healthy_after = 10.0              a run of that many seconds ends the row
 """
 
 from __future__ import annotations

@@ -20,9 +20,7 @@ async def configure(engine: Engine, text: str, arguments: list[str]) -> Plugin:
     async with entry.lock:
         if entry.plugin.enabled:
             raise errors.System("cannot set on an active plugin, disable plugin before setting")
-        changed = settings.apply_assignments(
-            entry.plugin.config, entry.plugin.settings, arguments
-        )
+        changed = settings.apply_assignments(entry.plugin.config, entry.plugin.settings, arguments)
         plugin = replace(entry.plugin, settings=changed)
         await install.to_the_end(save(engine, entry, plugin))
     engine.events.plugin("set", plugin)

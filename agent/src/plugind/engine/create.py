@@ -61,22 +61,18 @@ def _read(
 ) -> tuple[config_.PluginConfig, Manifest]:
     """Extract the rootfs, keep it as one gzip layer, and write config and manifest blobs."""
     stream = io.BufferedReader(reader, 1024 * 1024)
-    with context.LayerWriter(engine.content) as layer:
-        raw = context.read_context(stream, rootfs, layer.sink, limits=engine.options.limits)
+    with context.LayerWriter(engine.content) as writer:
+        raw = context.read_context(stream, rootfs, writer, limits=engine.options.limits)
         config_.parse_config(raw)
-        digest, size = layer.commit()
-    document = json.loads(raw)
-    # Docker's field, so that a client that pulls this plugin can compare; its diff_ids are, in
-    # Docker's own creates, the digests of the compressed blobs.
-    document = {key: value for key, value in document.items() if key.lower() != "rootfs"}
-    document["rootfs"] = {"type": "layers", "diff_ids": [str(digest)]}
+        layer = writer.commit()
+    document = {key: value for key, value in json.loads(raw).items() if key.lower() != "rootfs"}
+    # OCI's meaning of diff_ids, which a pull verifies. Docker writes the blob's digest instead.
+    document["rootfs"] = {"type": "layers", "diff_ids": [str(layer.diff_id)]}
     encoded = json.dumps(document).encode() + b"\n"
     config_digest = engine.content.put(encoded)
     manifest = manifest_.build(
-        Descriptor(
-            media_type=manifest_.PLUGIN_CONFIG, digest=config_digest, size=len(encoded)
-        ),
-        (Descriptor(media_type=manifest_.DOCKER_LAYER_GZIP, digest=digest, size=size),),
+        Descriptor(media_type=manifest_.PLUGIN_CONFIG, digest=config_digest, size=len(encoded)),
+        (Descriptor(media_type=manifest_.DOCKER_LAYER_GZIP, digest=layer.digest, size=layer.size),),
     )
     engine.content.put(manifest.raw)
     return config_.parse_config(encoded), manifest

@@ -39,9 +39,7 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
     return {
         "State": entry.state.value,
         "Pid": entry.container.pid if entry.container is not None else None,
-        "UptimeSeconds": round(engine.clock.monotonic() - entry.started_at, 3)
-        if running
-        else None,
+        "UptimeSeconds": round(engine.clock.monotonic() - entry.started_at, 3) if running else None,
         "Restarts": entry.restarts,
         "Failures": entry.failures,
         "LastExit": entry.last_exit,

@@ -27,9 +27,7 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
         await supervise.cancel(entry)
         entry.advance(Trigger.ENABLE)
         try:
-            await launch.start(
-                engine, entry, deadline=timeout or engine.options.enable_timeout
-            )
+            await launch.start(engine, entry, deadline=timeout or engine.options.enable_timeout)
             await install.to_the_end(_record_enabled(engine, entry))
         except BaseException as exc:
             await install.to_the_end(_unwind(engine, entry, exc))

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import checkpoint, errors
+from plugind import checkpoint
 from plugind.engine import ports
 from plugind.engine.context import Engine
 from plugind.model import config as config_
@@ -91,7 +91,6 @@ async def _layer(
     progress: ports.Progress,
 ) -> None:
     name = layer.digest.short
-    compression = manifest_.LAYER_COMPRESSION[layer.media_type]
 
     def report(status: str, current: int | None = None) -> None:
         detail = {} if current is None else {"current": current, "total": layer.size}
@@ -103,23 +102,20 @@ async def _layer(
         await asyncio.to_thread(
             pipeline.unpack_stored,
             engine.content,
-            layer.digest,
-            compression=compression,
-            diff_id=diff_id,
-            root=rootfs,
+            layer,
+            rootfs,
             limits=engine.options.limits,
+            diff_id=diff_id,
         )
         report("Complete")
         return
     report("Pulling fs layer")
     unpacker = pipeline.LayerUnpacker(
         engine.content,
-        digest=layer.digest,
-        size=layer.size,
-        compression=compression,
-        diff_id=diff_id,
-        root=rootfs,
+        layer,
+        rootfs,
         limits=engine.options.limits,
+        diff_id=diff_id,
     )
     try:
         current = 0
@@ -131,10 +127,8 @@ async def _layer(
         report("Download complete")
         report("Extracting", layer.size)
         await asyncio.to_thread(unpacker.finish)
-    except errors.PlugindError:
-        await asyncio.to_thread(unpacker.abort)
-        raise
     except BaseException:
+        # Also when cancelled: the threads must be gone before the staged rootfs is deleted.
         await asyncio.shield(asyncio.to_thread(unpacker.abort))
         raise
     report("Complete")

@@ -55,9 +55,7 @@ async def install(
         )
         try:
             with engine.pinned(plugin.blobs), engine.plugin_store.stage("install") as stage:
-                await fetch.fetch_and_extract(
-                    engine, resolved, stage.rootfs, credentials, progress
-                )
+                await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
                 await to_the_end(commit_new(engine, stage.commit, plugin))
         except BaseException:
             await to_the_end(garbage.collect(engine))
@@ -85,9 +83,7 @@ def new_id(engine: Engine) -> str:
             return candidate
 
 
-async def commit_new(
-    engine: Engine, commit: Callable[[Plugin], None], plugin: Plugin
-) -> None:
+async def commit_new(engine: Engine, commit: Callable[[Plugin], None], plugin: Plugin) -> None:
     """Commit a staged plugin to disk and then to memory."""
     await asyncio.to_thread(commit, plugin)
     entry = Entry(plugin)

@@ -82,9 +82,7 @@ async def _wait_listening(
 ) -> None:
     exited = asyncio.ensure_future(container.wait())
     try:
-        await engine.dialer.wait_listening(
-            engine.socket_path(plugin), deadline, exited=exited
-        )
+        await engine.dialer.wait_listening(engine.socket_path(plugin), deadline, exited=exited)
     except errors.Unavailable:
         lines = await asyncio.to_thread(
             logs.last_lines, engine.log_path(plugin.id), log_start, engine.options.error_lines

@@ -2,7 +2,7 @@
 # Copyright: plugind.engine contributors
 """The built-in `local` driver: a directory per volume, with a mount on it if options say so.
 
-    volumes/<hash>/_data     the volume; what `type`, `o` and `device` name is mounted here on use
+volumes/<hash>/_data     the volume; what `type`, `o` and `device` name is mounted here on use
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LocalDriver:
         if "size" in (options or {}):
             raise errors.Unsupported(
                 f'create {name}: option "size" needs project quotas, which plugind does not set; '
-                'for a bounded volume use type=tmpfs, device=tmpfs, o=size=...'
+                "for a bounded volume use type=tmpfs, device=tmpfs, o=size=..."
             )
         if mounted and mounted != {"type", "device"}:
             missing = ({"type", "device"} - mounted).pop()

@@ -126,9 +126,7 @@ def _rotated(path: Path) -> Path:
     return path.with_suffix(".log.1")
 
 
-async def _follow(
-    path: Path, offset: int, reader: _Reader | None = None
-) -> AsyncIterator[bytes]:
+async def _follow(path: Path, offset: int, reader: _Reader | None = None) -> AsyncIterator[bytes]:
     """Yield complete lines as they are written; goes over to the new file after a rotation."""
     reader = reader or _Reader(path, offset)
     with inotify.watch(path.parent) as changes:

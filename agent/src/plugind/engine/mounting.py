@@ -83,5 +83,3 @@ async def _unmount(engine: Engine, handle: drivers.Driver, name: str, ref: Mount
         raise volumes.type_of(exc)(f"cannot unmount volume {name}: {exc}") from exc
     refs = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
     await asyncio.to_thread(engine.volume_store.save_mounts, name, refs)
-
-

@@ -2,10 +2,10 @@
 # Copyright: plugind.engine contributors
 """Boot: bring what is on disk, what runs and what is in memory together.
 
-    enabled  alive   adopt it; it never notices that the agent was away
-    enabled  dead    start it in the background, with backoff; the API does not wait for it
-    disabled alive   stop it: a crash came between its start and its commit
-    unknown  alive   purge it
+enabled  alive   adopt it; it never notices that the agent was away
+enabled  dead    start it in the background, with backoff; the API does not wait for it
+disabled alive   stop it: a crash came between its start and its commit
+unknown  alive   purge it
 """
 
 from __future__ import annotations

@@ -48,9 +48,7 @@ async def upgrade(
         )
         try:
             with engine.pinned(new.blobs), engine.plugin_store.stage("upgrade") as stage:
-                await fetch.fetch_and_extract(
-                    engine, resolved, stage.rootfs, credentials, progress
-                )
+                await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
                 await install.to_the_end(_swap(engine, entry, stage, new))
         finally:
             await install.to_the_end(garbage.collect(engine))
@@ -65,9 +63,7 @@ def require_disabled(engine: Engine, entry: Entry) -> None:
         raise errors.NotFound(f'plugin "{entry.plugin.name}" not found')
     if entry.plugin.enabled:
         name = entry.plugin.name
-        raise errors.Conflict(
-            f"plugin must be disabled before upgrading: plugin {name} is enabled"
-        )
+        raise errors.Conflict(f"plugin must be disabled before upgrading: plugin {name} is enabled")
 
 
 async def _swap(engine: Engine, entry: Entry, stage: Stage, new: Plugin) -> None:

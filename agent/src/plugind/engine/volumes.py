@@ -73,9 +73,7 @@ async def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
         record = engine.volumes.get(name)
         holders = sorted({ref.holder for ref in await mounts(engine, name)})
         if holders:
-            raise errors.Conflict(
-                f"remove {name}: volume is in use - [{', '.join(holders)}]"
-            )
+            raise errors.Conflict(f"remove {name}: volume is in use - [{', '.join(holders)}]")
         try:
             driver_name = await _remove_from_driver(engine, name)
         except errors.NoSuchVolume:
