@@ -2,18 +2,18 @@
 # Copyright: plugind.engine contributors
 """Where everything lies, and how a data root is made ready at boot.
 
-    root/                      0700
-    |-- format                 the number of this layout; a newer one is never written to
-    |-- blobs/sha256/<hex>     committed content
-    |-- ingest/                content on its way in; never needed after a crash, swept at boot
-    |-- staging/               plugins and volumes on their way in; the same
-    |-- trash/                 what was removed, on its way out; the same
-    |-- quarantine/            records that could not be read; never deleted by the agent
-    |-- plugins/<id>/          plugin.json rootfs/ propagated-mount/ (and next/ previous/: see plugins)
-    `-- volumes/<sha256 of the name>/  volume.json mounts.json _data/
-    run/                       api.sock, lock, bundles; needed by other users, so 0755
-    logs/                      output of plugins
-    sockets/<id>/              the plugin's own socket
+root/                      0700
+|-- format                 the number of this layout; a newer one is never written to
+|-- blobs/sha256/<hex>     committed content
+|-- ingest/                content on its way in; never needed after a crash, swept at boot
+|-- staging/               plugins and volumes on their way in; the same
+|-- trash/                 what was removed, on its way out; the same
+|-- quarantine/            records that could not be read; never deleted by the agent
+|-- plugins/<id>/          plugin.json rootfs/ propagated-mount/ (and next/ previous/: see plugins)
+`-- volumes/<sha256 of the name>/  volume.json mounts.json _data/
+run/                       api.sock, lock, bundles; needed by other users, so 0755
+logs/                      output of plugins
+sockets/<id>/              the plugin's own socket
 """
 
 from __future__ import annotations
