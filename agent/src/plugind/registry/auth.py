@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 
 from plugind import errors
 from plugind.model.credentials import Credentials
-from plugind.registry import answers
+from plugind.registry import answers, endpoints
 
 CLIENT_ID = "plugind"
 
@@ -131,7 +131,7 @@ def _fetch_token(
     realm = challenge.parameters.get("realm", "")
     service = challenge.parameters.get("service", "")
     what = f'authenticate to registry "{host}"'
-    if urllib.parse.urlsplit(realm).scheme not in ("http", "https"):
+    if not endpoints.is_http(realm):
         raise errors.System(f'cannot {what}: its challenge names no token server: realm "{realm}"')
     if not may_send(realm):
         raise errors.System(

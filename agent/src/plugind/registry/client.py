@@ -110,6 +110,8 @@ class RegistryClient(operations.Operations):
         find = self._endpoints.for_push if call.push else self._endpoints.for_pull
         answering = self._answering.get(domain)
         causes = []
+        if not endpoints.is_http(f"https://{domain}"):  # the grammar of references knows no limit
+            raise errors.InvalidParameter(f'invalid registry "{domain}": no such port')
         for endpoint in sorted(find(domain), key=lambda e: not e.mirror and e.url != answering):
             try:
                 answer = await self._exchange(endpoint, call)

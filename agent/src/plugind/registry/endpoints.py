@@ -56,6 +56,13 @@ class Endpoints:
     insecure: frozenset[str] = frozenset()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for mirror in (mirror for mirrors in self.mirrors.values() for mirror in mirrors):
+            if not is_http(mirror if "://" in mirror else f"https://{mirror}"):
+                raise errors.InvalidParameter(
+                    f'invalid registry mirror "{mirror}": want [http[s]://]host[:port]'
+                )
+
     def for_pull(self, domain: str) -> tuple[Endpoint, ...]:
         """Return the endpoints that serve pulls from `domain`: mirrors, then the registry."""
         mirrors: list[Endpoint] = []
@@ -101,10 +108,13 @@ class Endpoints:
         """
         if not location:
             raise errors.System(f"cannot {what}: the registry's answer names no Location")
-        target = join_location(url, location)
-        parts = urllib.parse.urlsplit(target)
-        if parts.scheme in ("http", "https") and (url.startswith("http:") or self.may_send(target)):
+        try:
+            target = join_location(url, location)
+        except ValueError as exc:  # brackets that are no IPv6 address
+            raise errors.System(f"cannot {what}: the registry redirects nowhere: {exc}") from exc
+        if is_http(target) and (url.startswith("http:") or self.may_send(target)):
             return target
+        parts = urllib.parse.urlsplit(target)
         where = f"{parts.scheme}://{parts.netloc}"
         raise errors.System(f"cannot {what}: the registry redirects to {where}, which is not https")
 
@@ -115,6 +125,15 @@ class Endpoints:
             return None
         proxy = proxies.get(parts.scheme)
         return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def is_http(url: str) -> bool:
+    """True if `url` is a well-formed URL of http or https. Others come from registries too."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets that are no address, a port that is no number
+        return False
 
 
 def is_loopback(netloc: str) -> bool:

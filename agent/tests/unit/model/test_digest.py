@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind import errors
@@ -46,6 +46,7 @@ def test_what_is_no_digest(text: str) -> None:
         Digest.parse(text)
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(st.binary())
 def test_of_content(content: bytes) -> None:
     digest = Digest.of(content)

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind import errors
@@ -256,6 +256,7 @@ def test_accepts(ours: str, theirs: str, runs: bool) -> None:
     assert str(platform(theirs)) == theirs
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),

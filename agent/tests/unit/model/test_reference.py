@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind import errors
@@ -207,6 +207,7 @@ def is_possible(ref: Reference) -> bool:
 references = st.builds(Reference, domains, paths, tags, digests).filter(is_possible)
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(references)
 def test_both_forms_mean_the_same(ref: Reference) -> None:
     assert reference.parse(str(ref)) == ref
@@ -214,6 +215,7 @@ def test_both_forms_mean_the_same(ref: Reference) -> None:
     assert len(ref.familiar) <= len(str(ref))
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(references)
 def test_changes_stay_references(ref: Reference) -> None:
     assert reference.parse_name(str(ref.tagged())) == ref.tagged()
@@ -223,6 +225,7 @@ def test_changes_stay_references(ref: Reference) -> None:
     assert dataclasses.replace(ref, tag=None, digest=None) == reference.parse(ref.repository)
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(st.text() | st.from_regex(r"[a-zA-Z0-9.:/@_\[\]-]{0,40}", fullmatch=True))
 def test_any_text_parses_to_itself_or_is_refused(text: str) -> None:
     try:

@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind import errors
@@ -114,6 +114,7 @@ def test_parse_challenges(headers: list[str], expected: list[Challenge]) -> None
     assert auth.parse_challenges(headers) == expected
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(st.lists(st.text(alphabet='Basic realm="\\,=:/ \t\x00\u00e9')))
 def test_no_header_breaks_the_parser(headers: list[str]) -> None:
     auth.parse_challenges(headers)
@@ -245,7 +246,17 @@ def test_answers_without_a_token(body: bytes) -> None:
         flow.send(Response(status=200, body=body))
 
 
-@pytest.mark.parametrize("realm", ["", "/token", "file:///etc/passwd", "auth.example/token"])
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "",
+        "/token",
+        "file:///etc/passwd",
+        "auth.example/token",
+        "https://[::1/t",
+        "https://h:99999/t",
+    ],
+)
 def test_a_realm_that_is_none(realm: str) -> None:
     with pytest.raises(errors.System, match="names no token server"):
         next(start([Challenge("bearer", {"realm": realm})], USER))

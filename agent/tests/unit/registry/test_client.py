@@ -221,6 +221,14 @@ async def test_a_storage_server_that_is_away(closed_port: str) -> None:
         assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("location", ["http://[::1/x", "http://h:99999/x", "http://h..x/", ""])
+async def test_redirects_to_nowhere(location: str) -> None:
+    async with FakeRegistry() as registry, ask() as asker:
+        registry.faults.redirect_to = location or "mailto:x"
+        with pytest.raises((errors.System, errors.Unavailable), match="cannot "):
+            await pull(asker, publish(registry), None)
+
+
 async def test_redirects_without_end() -> None:
     async with FakeRegistry() as registry, ask() as asker:
         blob = registry.add_blob(CONFIG)
@@ -256,6 +264,12 @@ async def test_a_name_that_does_not_exist() -> None:
     async with ask() as asker:
         with pytest.raises(errors.Unavailable, match=r'cannot reach registry "registry\.invalid"'):
             await asker.resolve(reference.parse("registry.invalid/x/y"), None)
+
+
+async def test_a_port_that_cannot_be() -> None:
+    async with ask() as asker:
+        with pytest.raises(errors.InvalidParameter, match='invalid registry "localhost:99999"'):
+            await asker.resolve(reference.parse("localhost:99999/x/y"), None)
 
 
 async def test_loopback_by_tls_needs_no_certificate_authority(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind.model.credentials import Credentials
@@ -103,6 +103,7 @@ def test_tokens_alone_are_credentials() -> None:
     )
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(st.text())
 def test_nothing_raises(value: str) -> None:
     credentials.parse_header(value)
@@ -113,6 +114,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)  # other tests may need the processor
 @given(DOCUMENTS)
 def test_no_document_raises(document: Any) -> None:
     credentials.parse_header(encode(document))

@@ -141,6 +141,8 @@ def test_follow(location: str, target: str) -> None:
         ("http://other.example/x?sig=secret", "redirects to http://other.example, which is not"),
         ("ftp://h/x", "redirects to ftp://h"),
         ("file:///etc/passwd", "redirects to file://"),
+        ("https://[::1/x", "redirects nowhere: Invalid IPv6 URL"),
+        ("https://other.example:99999/x", "redirects to https://other.example:99999"),
     ],
 )
 def test_follow_refuses(location: str, why: str) -> None:
@@ -181,3 +183,9 @@ def test_proxies_as_in_go(url: str, proxy: str | None) -> None:
 
 def test_no_proxy() -> None:
     assert Endpoints().proxy_for("https://example.org/", {}) is None
+
+
+@pytest.mark.parametrize("mirror", ["", "ftp://h", "http://", "[::1", "h:99999", "h:port"])
+def test_what_is_no_mirror(mirror: str) -> None:
+    with pytest.raises(errors.InvalidParameter, match="invalid registry mirror"):
+        Endpoints(mirrors={"docker.io": (mirror,)})
