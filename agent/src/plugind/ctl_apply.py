@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""`plugind apply` and `plugind query`: a thin pipe to the agent, or to a real Docker Engine.
+
+    plugind apply [FILE|-] [--dry-run] [--diff] [--json] [--engine URL] [--socket PATH]
+    plugind query [FILE|-] [--json] [--engine URL] [--socket PATH]
+
+Without --engine the document is posted to the agent and its answer printed: nothing but the
+standard library is imported. With --engine the planner runs in this process.
+
+    0  done, or nothing to do             2  the document or the usage is wrong
+    1  something failed; JSON is printed   3  nobody answers there
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from plugind import ctl_http, errors
+
+_MARKS = {"install": "+", "create": "+", "remove": "-"}
+Work = Callable[[argparse.Namespace, dict[str, Any]], dict[str, Any]]
+
+
+def main_apply(argv: list[str]) -> int:
+    """Run `plugind apply`; return the exit code."""
+    parser = _parser("apply", "Make a declaration of plugins and volumes true.")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--diff", action="store_true", help="show the state before and after")
+    options = parser.parse_args(argv)
+    return run(options, _apply, lambda answer: render_result(answer, diff=options.diff))
+
+
+def main_query(argv: list[str]) -> int:
+    """Run `plugind query`; return the exit code."""
+    options = _parser("query", "Read plugins and volumes; prints JSON.").parse_args(argv)
+    options.json = True
+    return run(options, _query, lambda _: ())
+
+
+def run(
+    options: argparse.Namespace, work: Work, render: Callable[[dict[str, Any]], Iterator[str] | tuple[()]]
+) -> int:  # fmt: skip
+    """Read the document, do the work, print the answer; every error becomes an exit code."""
+    try:
+        answer = work(options, read_document(options.file))
+    except ctl_http.Unreachable as exc:
+        return fail(options, ctl_http.UNREACHABLE, str(exc))
+    except ctl_http.Refused as exc:
+        code = ctl_http.INVALID if exc.status == 400 else ctl_http.FAILED
+        return fail(options, code, str(exc))
+    except errors.InvalidParameter as exc:
+        return fail(options, ctl_http.INVALID, str(exc))
+    except errors.Unavailable as exc:
+        return fail(options, ctl_http.UNREACHABLE, str(exc))
+    except errors.PlugindError as exc:
+        return fail(options, ctl_http.FAILED, str(exc))
+    if options.json:
+        print(json.dumps(answer, sort_keys=True))
+    else:
+        for line in render(answer):
+            print(line)
+    if answer.get("failed"):
+        print(f"plugind: {answer.get('msg')}", file=sys.stderr)
+        return ctl_http.FAILED
+    return ctl_http.OK
+
+
+def fail(options: argparse.Namespace, code: int, message: str) -> int:
+    """Report an error that left no result."""
+    if options.json:
+        print(json.dumps({"changed": False, "failed": True, "msg": message}))
+    print(f"plugind: {message}", file=sys.stderr)
+    return code
+
+
+def read_document(file: str) -> dict[str, Any]:
+    """Read a JSON object from a file or, for `-`, from standard input."""
+    try:
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        document = json.loads(raw)
+    except (OSError, ValueError) as exc:
+        where = "standard input" if file == "-" else file
+        raise errors.InvalidParameter(f"cannot read {where}: {exc}") from exc
+    if not isinstance(document, dict):
+        raise errors.InvalidParameter("invalid document: want a JSON object")
+    return document
+
+
+def render_result(answer: Mapping[str, Any], *, diff: bool) -> Iterator[str]:
+    """Yield the lines that a person reads: + created, ~ changed, - removed, ! failed."""
+    for step in answer.get("steps", ()):
+        verb = step["action"].rpartition("-")[2]
+        mark = _MARKS.get(verb, "~")
+        if step["status"] == "failed":
+            yield f"! {step['description']}: {step['reason']}"
+        elif step["status"] == "skipped":
+            yield f"  {step['description']} (skipped: {step['reason']})"
+        else:
+            yield f"{mark} {step['description']}" + (
+                f" ({step['reason']})" if step["reason"] else ""
+            )
+    if diff:
+        yield from render_diff(answer.get("diff", {}))
+    for warning in answer.get("warnings", ()):
+        yield f"warning: {warning}"
+    if not answer.get("failed"):
+        yield str(answer.get("msg"))
+
+
+def render_diff(diff: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a unified diff of each resource that differs."""
+    import difflib
+
+    before, after = diff.get("before", {}), diff.get("after", {})
+    for resource in sorted(before.keys() | after.keys()):
+        old, new = (
+            json.dumps(side.get(resource), indent=2, sort_keys=True).splitlines()
+            for side in (before, after)
+        )
+        names = f"before: {resource}", f"after: {resource}"
+        yield from difflib.unified_diff(old, new, *names, lineterm="")
+
+
+def _parser(verb: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"plugind {verb}", description=description)
+    parser.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="JSON; - (default): standard input"
+    )
+    add_common(parser)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what every verb that talks to an engine takes."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--engine", metavar="URL", help="a real Docker Engine, unix:///path")
+    parser.add_argument("--socket", metavar="PATH", help="the agent's socket")
+
+
+def _apply(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    if options.engine:
+        return _apply_to_docker(options.engine, document, dry_run=options.dry_run)
+    return _post(options, f"/plugind/apply?dry_run={int(options.dry_run)}", document)
+
+
+def _query(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    if options.engine:
+        return _query_docker(options.engine, document)
+    return _post(options, "/plugind/query", document)
+
+
+def _post(options: argparse.Namespace, path: str, document: dict[str, Any]) -> dict[str, Any]:
+    url = ctl_http.agent_url(ctl_http.agent_socket(options.socket))
+    connection = ctl_http.connect(url)
+    try:
+        answer = ctl_http.request_json(connection, "POST", path, document)
+    finally:
+        connection.close()
+    if not isinstance(answer, dict):
+        raise ctl_http.Refused(500, f"cannot read the answer to {path}: it is not a JSON object")
+    return answer
+
+
+def _apply_to_docker(url: str, document: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    import asyncio
+
+    from plugind import carry
+    from plugind.dockerd import execute
+    from plugind.model import desired
+
+    wanted = desired.parse_declaration(document)
+
+    async def work() -> dict[str, Any]:
+        async with execute.open_target(url) as target:
+            return (await carry.apply(wanted, target, dry_run=dry_run)).to_json()
+
+    return asyncio.run(work())
+
+
+def _query_docker(url: str, document: dict[str, Any]) -> dict[str, Any]:
+    import asyncio
+
+    from plugind import carry
+    from plugind.dockerd import execute
+
+    async def work() -> dict[str, Any]:
+        async with execute.open_target(url) as target:
+            return await carry.query(target, document)
+
+    return asyncio.run(work())
