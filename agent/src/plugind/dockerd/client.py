@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""The docker SDK's client: opened late, its errors mapped into our tree, in this one place.
+
+The SDK is an optional dependency. Nothing imports it before a Docker Engine is asked for, and its
+absence is an error that says what to install.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from plugind import errors
+from plugind.model.credentials import Credentials
+from plugind.model.reference import Reference
+
+#: A registry may be slow and a volume driver slower; the engine's own deadlines come first.
+READ_SECONDS = 600
+_BY_STATUS: dict[int, type[errors.PlugindError]] = {
+    400: errors.InvalidParameter,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    501: errors.Unsupported,
+    503: errors.Unavailable,
+}
+
+
+def open_client(url: str) -> Any:
+    """Return an `APIClient` that speaks the highest API version of both sides."""
+    try:
+        import docker
+    except ImportError as exc:
+        raise errors.System(
+            f"cannot use {url}: the docker SDK for Python is missing; "
+            "install it with: pip install plugind[docker]"
+        ) from exc
+    with mapped(f"connect to {url}"):
+        return docker.APIClient(base_url=url, version="auto", timeout=READ_SECONDS)
+
+
+@contextlib.contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn what the SDK raises into our errors: "cannot <doing>: <the engine's words>"."""
+    import requests
+    from docker import errors as docker_errors
+
+    try:
+        yield
+    except docker_errors.APIError as exc:
+        category = _BY_STATUS.get(exc.status_code or 500, errors.System)
+        cause = exc.explanation or str(exc)
+        raise category(f"cannot {doing}: {cause}") from exc
+    except (docker_errors.DockerException, requests.RequestException) as exc:
+        raise errors.Unavailable(f"cannot {doing}: {exc}") from exc
+
+
+@contextlib.contextmanager
+def authenticated(client: Any, ref: Reference, credentials: Credentials | None) -> Iterator[None]:
+    """Let the client send `credentials` as X-Registry-Auth while it talks about `ref`.
+
+    Without credentials the SDK does what the docker CLI does: it looks into the configuration of
+    whoever runs this.
+    """
+    if credentials is None:
+        yield
+        return
+    from docker import auth
+
+    registry, _ = auth.resolve_repository_name(str(ref))
+    entry = {
+        "username": credentials.username,
+        "password": credentials.password,
+        "identitytoken": credentials.identity_token,
+        "registrytoken": credentials.registry_token,
+        "serveraddress": credentials.server_address or ref.domain,
+    }
+    kept = client._auth_configs  # noqa: SLF001 - the SDK takes credentials from nowhere else
+    client._auth_configs = auth.AuthConfig({})  # noqa: SLF001
+    client._auth_configs.add_auth(auth.resolve_index_name(registry), entry)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        client._auth_configs = kept  # noqa: SLF001
+
+
+def consume(stream: Any, progress: Any, doing: str) -> None:
+    """Read a progress stream to its end; an error line in it is the operation's error."""
+    with mapped(doing):
+        for line in stream:
+            if not isinstance(line, dict):
+                continue
+            detail = line.get("errorDetail") or {}
+            error = line.get("error") or detail.get("message")
+            if error:
+                raise errors.System(f"cannot {doing}: {error}")
+            progress(line)
