@@ -85,7 +85,7 @@ class Target(Protocol):
         """Set settings of a disabled plugin, all or none: `("DEBUG.value=1", ...)`."""
         ...
 
-    async def enable(self, name: str, timeout: float) -> None:  # noqa: ASYNC109 - the engine's
+    async def enable(self, name: str, timeout: float) -> None:
         """Enable the plugin; it has `timeout` seconds to answer."""
         ...
 

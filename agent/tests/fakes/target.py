@@ -133,7 +133,7 @@ class FakeTarget:
         changed = settings.apply_assignments(plugin.config, plugin.settings, arguments)
         self.plugins[name] = replace(plugin, settings=changed)
 
-    async def enable(self, name: str, timeout: float) -> None:  # noqa: ASYNC109 - the engine's
+    async def enable(self, name: str, timeout: float) -> None:
         self._called("enable", name, timeout)
         if self._plugin(name).enabled:
             raise errors.Conflict(f"plugin already enabled: plugin {name} is enabled")

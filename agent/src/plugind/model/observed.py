@@ -158,6 +158,7 @@ def _plugin(
 ) -> ObservedPlugin:
     settings = document.get("Settings") or {}
     config = read_config(document.get("Config") or {})
+    devices = _devices(settings.get("Devices"))
     return ObservedPlugin(
         id=document["Id"],
         name=document["Name"],
@@ -169,9 +170,10 @@ def _plugin(
             env=tuple(settings.get("Env") or ()),
             # Docker turns empty arguments into one empty argument.
             args=tuple(arg for arg in settings.get("Args") or () if arg),
-            # Positions are the config's. Docker's two lists share their values; ours are equal.
-            mounts=_mounts(settings.get("Mounts")) or config.mounts,
-            devices=_devices(settings.get("Devices")) or config.devices,
+            # Docker runs a plugin with the mounts of Config and the devices of Settings, but its
+            # upgrade leaves Settings as they were, with fewer devices than the config has.
+            mounts=config.mounts,
+            devices=devices if len(devices) == len(config.devices) else config.devices,
         ),
         holders=holders,
     )

@@ -77,15 +77,16 @@ def plan_plugin(draft: Draft, wanted: DesiredPlugin) -> None:
 def _acceptable_offer(draft: Draft, wanted: DesiredPlugin) -> Offer | None:
     """Return what the registry has, unless it could not be read or asks for too much."""
     offer = draft.observed.offers.get(wanted.name)
+    verb = "upgrade" if wanted.name in draft.observed.plugins else "install"
     if offer is None:
         why = draft.observed.refusals.get(wanted.name, "the registry was not asked")
-        draft.problem(wanted.resource, f'cannot install plugin "{wanted.name}": {why}')
+        draft.problem(wanted.resource, f'cannot {verb} plugin "{wanted.name}": {why}')
         return None
     missing = privileges.missing_from(offer.privileges, wanted.grant)
     if missing:
         draft.problem(
             wanted.resource,
-            f'cannot install plugin "{wanted.name}": {_source(wanted)} asks for privileges that '
+            f'cannot {verb} plugin "{wanted.name}": {_source(wanted)} asks for privileges that '
             f"are not granted: {', '.join(str(privilege) for privilege in missing)}",
         )
         return None
