@@ -11,12 +11,12 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from plugind import ctl_http
+from plugind.host import proc
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _CAP_SYS_ADMIN = 21
@@ -157,10 +157,8 @@ CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
 
 
 def _version(program: str) -> str:
-    done = subprocess.run(
-        [program, "--version"], capture_output=True, text=True, timeout=10, check=False
-    )
-    return (done.stdout or done.stderr).partition("\n")[0].strip() or program
+    done = proc.run_blocking([program, "--version"], timeout=10, check=False)
+    return (done.stdout or done.stderr).decode(errors="replace").partition("\n")[0] or program
 
 
 def _field(path: Path, name: str) -> str | None:
