@@ -62,19 +62,20 @@ async def serve(options: DaemonOptions) -> None:
         engine.degraded = _open_store(place)
         await reconcile.reconcile(engine)
         application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
-        await runner.setup()
-        try:
-            with bound(options.socket, _gid(options.group)) as listener:
+        with bound(options.socket, _gid(options.group)) as listener:
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+            await runner.setup()
+            try:
                 await web.SockSite(runner, listener).start()
-                log.info("API listen on " + str(options.socket), version=version())
+                log.info(f"API listen on {options.socket}", version=version())
                 systemd.notify("READY=1")
                 await stop.wait()
                 systemd.notify("STOPPING=1")
                 log.info("stopping; plugins go on running")
+            finally:
+                engine.events.close()  # ends the streams, so that their handlers end as well
+                await runner.cleanup()
                 await reconcile.leave(engine)
-        finally:
-            await runner.cleanup()
 
 
 def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine:
