@@ -140,7 +140,7 @@ class FakeStories:
         await self._report(progress)
         return self.find(engine, text)
 
-    async def enable(self, engine, text, *, timeout):  # noqa: ASYNC109 - as in the Protocol
+    async def enable(self, engine, text, *, timeout):
         self._note("enable", text=text, timeout=timeout)
         if self.hold is not None:
             await self.hold.wait()

@@ -115,7 +115,8 @@ def make_app(
     """Return the application. Members of `group_gid` may use it, besides root."""
     api = _Api(engine, stories or _real_stories(), version, group_gid, peer_of)
     app = web.Application(client_max_size=wire.MAX_JSON)
-    app.router.add_route("*", "/{path:.*}", api.dispatch)
+    # The one route of aiohttp's own router: `routes` does the work. Names may contain newlines.
+    app.router.add_route("*", r"/{path:[\s\S]*}", api.dispatch)
     app.on_response_prepare.append(api.add_headers)
     app.on_shutdown.append(api.stop)
     return app

@@ -73,7 +73,7 @@ class Stories(Protocol):
         engine: Engine,
         text: str,
         *,
-        timeout: float,  # noqa: ASYNC109 - Docker's word; the engine keeps the deadline itself
+        timeout: float,
     ) -> Plugin: ...
 
     async def disable(self, engine: Engine, text: str, *, force: bool) -> Plugin: ...

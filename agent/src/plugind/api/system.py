@@ -49,32 +49,22 @@ def detect_server(version: str) -> Server:
 
 async def ping(call: Call) -> web.Response:
     """Say that the engine is there; clients negotiate the version by the headers."""
-    body = "" if call.request.method == "HEAD" else "OK"
-    response = web.Response(text=body, headers=_PING_HEADERS)
+    response = web.Response(text="OK", headers=_PING_HEADERS)
+    if call.request.method == "HEAD":
+        response = web.Response(headers={**_PING_HEADERS, "Content-Length": "0"})
     response.content_type, response.charset = "text/plain", "utf-8"
     return response
 
 
 async def version(call: Call) -> web.Response:
     """Answer `docker version`."""
-    server = call.server
-    facts = {
-        "ApiVersion": versions.CURRENT,
-        "MinAPIVersion": versions.OLDEST,
-        "Os": "linux",
-        "Arch": _GO_ARCH.get(server.machine, server.machine),
-        "GitCommit": "",
-        "GoVersion": "",
-        "KernelVersion": server.kernel,
-        "BuildTime": "",
-    }
-    engine = {"Name": "Engine", "Version": server.version}
-    details = {**facts, "Experimental": "false"}
+    facts = _version_facts(call.server)
+    engine = {"Name": "Engine", "Version": call.server.version}
     return wire.json_response(
         {
             "Platform": {"Name": "plugind"},
-            "Components": [{**engine, "Details": details}],
-            "Version": server.version,
+            "Components": [{**engine, "Details": {**facts, "Experimental": "false"}}],
+            "Version": call.server.version,
             **facts,
         }
     )
@@ -157,6 +147,19 @@ async def _render_events(
     async for one in source:
         if event.matches(one, wanted):
             yield wire.json_bytes(one.to_json()) + b"\n"
+
+
+def _version_facts(server: Server) -> dict[str, str]:
+    return {
+        "ApiVersion": versions.CURRENT,
+        "MinAPIVersion": versions.OLDEST,
+        "Os": "linux",
+        "Arch": _GO_ARCH.get(server.machine, server.machine),
+        "GitCommit": "",
+        "GoVersion": "",
+        "KernelVersion": server.kernel,
+        "BuildTime": "",
+    }
 
 
 def _constant_info(server: Server) -> dict[str, Any]:

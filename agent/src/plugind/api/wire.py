@@ -28,6 +28,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,30}", re.ASCII)
 _FRACTION = re.compile(r"[0-9]+", re.ASCII)
 _MEDIA_TYPE = re.compile(r"[!-~]+/[!-~]+", re.ASCII)
 
+# What reading a body raises for bad framing, bad compression, and a client that is gone.
+_BROKEN_BODY = (web.RequestPayloadError, http_exceptions.HttpProcessingError, ConnectionError)
+
 # Python's words for what is wrong with a JSON text -> Go's, which a test of moby insists on.
 _GO_WORDS = {
     "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
@@ -64,7 +67,7 @@ async def read_chunks(request: web.Request) -> AsyncIterator[bytes]:
     try:
         async for chunk in request.content.iter_chunked(_CHUNK):
             yield chunk
-    except (web.RequestPayloadError, http_exceptions.HttpProcessingError) as exc:
+    except _BROKEN_BODY as exc:
         raise errors.InvalidParameter(f"cannot read the request's body: {exc}") from exc
 
 
@@ -185,7 +188,7 @@ def require_strings(document: Any) -> list[str]:
 async def _read(request: web.Request) -> bytes:
     try:
         return await request.read()
-    except (web.RequestPayloadError, http_exceptions.HttpProcessingError) as exc:
+    except _BROKEN_BODY as exc:
         raise errors.InvalidParameter(f"cannot read the request's body: {exc}") from exc
 
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+from __future__ import annotations
+
+import pytest
+
+from support import served as served_
+
+TABLE = """
+GET plugind/version                            200  .Version=1.2.3  .Degraded=null
+GET plugind/plugins                            200  .1.Name=vieux/sshfs:latest  .1.Status.State=running
+GET plugind/plugins/vieux/sshfs                200  .Status.State=running
+GET plugind/plugins/nosuch                     404  .message=plugin "nosuch" not found
+
+GET plugind/plugins/toy/logs                   200  =line 1\\nline 2\\n  Content-Type:text/plain
+GET plugind/plugins/vieux/sshfs/logs?tail=all  200
+GET plugind/plugins/nosuch/logs                404  .message=plugin "nosuch" not found
+GET plugind/plugins/toy/logs?tail=x            400  .message=strconv.Atoi: parsing "x": invalid syntax
+GET plugind/plugins/toy/logs?tail=-1           400  .message=~invalid tail
+
+POST plugind/plugins/toy/rpc?method=VolumeDriver.List <{}  200  .Volumes=[]
+POST plugind/plugins/toy/rpc?method=A.B        200  .Err=
+POST plugind/plugins/toy/rpc?method=A.B <[]    400  .message=~must be an object
+
+POST plugind/volumes/v1/mount <{"Holder":"h"}  200  .Mountpoint=/host/v1
+POST plugind/volumes/v1/mount <{}              400  .message=~Holder is missing
+POST plugind/volumes/v1/mount <{"Holder":1}    400  .message=~cannot unmarshal number
+POST plugind/volumes/v1/unmount <{}            400  .message=~Holder is missing
+GET plugind/volumes/v1/holders                 200  .=[]
+
+POST plugind/apply <{"plugins":[]}             200  .changed=true
+POST plugind/apply?dry_run=1 <{"plugins":[]}   200  .changed=false
+POST plugind/apply                             400  .message=~must be an object
+POST plugind/apply <[]                         400  .message=~must be an object
+POST plugind/query <{}                         200  .plugins=[]
+GET plugind/apply                              404  .message=page not found
+"""
+
+
+@pytest.mark.parametrize("line", served_.rows(TABLE))
+async def test_conformance(served, line):
+    await served.say(line)
+
+
+async def test_mount_unmount_and_holders_go_together(served):
+    await served.say('POST plugind/volumes/a/b/mount <{"Holder":"h"}  200  .Mountpoint=/host/a/b')
+    await served.say("GET plugind/volumes/a%2Fb/holders  200  .0.Holder=h")
+    await served.say('POST plugind/volumes/a/b/unmount <{"holder":"h"}  204  =')
+    await served.say("GET plugind/volumes/a/b/holders  200  .=[]")
+
+
+async def test_logs_pass_tail_and_follow(served):
+    await served.say("GET plugind/plugins/toy/logs?tail=5&follow=1  200")
+    [(_, call)] = served.stories.calls
+    assert (call["tail"], call["follow"]) == (5, True)
+
+
+async def test_rpc_passes_method_and_body(served):
+    await served.say('POST plugind/plugins/toy/rpc?method=A.B <{"Name":"n"}  200')
+    wanted = {"text": "toy", "method": "A.B", "body": {"Name": "n"}}
+    assert served.stories.calls == [("call", wanted)]
+
+
+async def test_a_query_is_answered_and_a_declaration_refused_while_degraded(served):
+    served.engine.degraded = "cannot write: the format on disk is newer"
+    await served.say("POST plugind/query <{}  200")
+    await served.say("GET plugind/version  200  .Degraded=~newer")
+    await served.say("POST plugind/apply?dry_run=1 <{}  503  .message=~newer")
