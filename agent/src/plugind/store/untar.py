@@ -110,6 +110,8 @@ class Extractor:
                 self._remember((*canonical, parts[-1]))
         except OSError as exc:
             shown = tarentry.show(entry.name)
+            if entry.type == tarentry.HARDLINK:
+                shown += f", a hard link to {tarentry.show(entry.link)}"
             if exc.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENOENT, errno.ENAMETOOLONG):
                 raise errors.HostileArchive(f"cannot extract {shown}: {exc.strerror}") from exc
             raise errors.System(f"cannot extract {shown}: {exc.strerror}") from exc
