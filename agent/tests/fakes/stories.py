@@ -205,6 +205,8 @@ class FakeStories:
 
     async def unmount_volume(self, engine, name, holder):
         self._note("unmount_volume", name=name, holder=holder)
+        if holder not in self.mounts.get(name, []):
+            raise errors.NotFound(f"volume {name} is not mounted for {holder}")
         self.mounts[name].remove(holder)
 
     async def holders(self, engine, name):

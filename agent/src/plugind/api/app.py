@@ -21,6 +21,7 @@ from aiohttp import web
 
 from plugind import errors, log
 from plugind.api import access, call, routes, status, system, versions, wire
+from plugind.api import stories as stories_
 from plugind.api.call import Call
 from plugind.api.ports import Stories
 
@@ -109,11 +110,11 @@ def make_app(
     *,
     version: str,
     group_gid: int | None,
-    stories: Stories | None = None,
+    stories: Stories = stories_,
     peer_of: PeerOf = access.peer_of,
 ) -> web.Application:
     """Return the application. Members of `group_gid` may use it, besides root."""
-    api = _Api(engine, stories or _real_stories(), version, group_gid, peer_of)
+    api = _Api(engine, stories, version, group_gid, peer_of)
     app = web.Application(client_max_size=wire.MAX_JSON)
     # The one route of aiohttp's own router: `routes` does the work. Names may contain newlines.
     app.router.add_route("*", r"/{path:[\s\S]*}", api.dispatch)
@@ -122,12 +123,13 @@ def make_app(
     return app
 
 
-def make_runner(app: web.Application) -> web.AppRunner:
+def make_runner(app: web.Application, *, shutdown_timeout: float = 5.0) -> web.AppRunner:
     """Return the runner to serve the application with: it notices clients that go away."""
     return web.AppRunner(
         app,
         handler_cancellation=True,
         access_log=None,
+        shutdown_timeout=shutdown_timeout,
         max_line_size=_MAX_HEADER,
         max_field_size=_MAX_HEADER,
     )
@@ -145,9 +147,3 @@ def _decode_path(request: web.Request) -> str:
         return urllib.parse.unquote(request.rel_url.raw_path, errors="strict")
     except UnicodeDecodeError as exc:
         raise errors.InvalidParameter(f"invalid path: {exc}") from exc
-
-
-def _real_stories() -> Stories:
-    from plugind.api import stories
-
-    return stories

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import docker.errors
 import pytest
 
 from plugind import errors
-from plugind.api import access
+from plugind.api import access, routes
 from support import served as served_
 
 HEAD = b"Host: x\r\nConnection: close\r\n"
@@ -111,6 +112,27 @@ async def test_bad_input_is_the_clients_fault(served, start, headers, body, stat
     got, said = await request(served, start, body, headers)
     assert got == status
     assert message in said
+
+
+NASTY = [
+    b"{}", b"[]", b"null", b"1", b'"x"', b"[null]", b'[{"Name":1}]', b'{"Name":[]}', b"{", b"\xff",
+    b'{"Name":"\\ud800"}', b'{"Holder":"\\u0000"}', b'{"Labels":{"a":{}}}', b"[[[[", b"-", b"\x00",
+]  # fmt: skip
+QUERIES = [
+    "", "remote", "remote=%00", "remote=a&name=%0a", "timeout=%F0%9F%98%80", "tail=1e9",
+    "since=-1&until=-2", "since=99999999999999999999", "filters=%7B%22a%22%3A%7B%7D%7D",
+    "filters=1", "filters=%22", "force=%20", "&&&=&", "remote=" + "a/" * 500, "method=..",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("route", routes.ROUTES, ids=lambda route: f"{route[0]} {route[1]}")
+async def test_no_input_is_a_defect(served, route):
+    method, path, *_ = route
+    for name in ("x", "", "%00", "..%2f..", "%F0%9F%98%80", "a%0db", "x" * 4000):
+        target = path.replace("{name}", name).lstrip("/")
+        for query, body in itertools.zip_longest(QUERIES, NASTY, fillvalue=""):
+            status, _, answer = await served.request(method, f"{target}?{query}", body=body or None)
+            assert status != 500, (target, query, body, answer)
 
 
 async def test_json_bodies_are_bounded(served):
