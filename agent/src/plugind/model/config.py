@@ -193,9 +193,11 @@ def parse_config(raw: bytes) -> PluginConfig:
     """Parse and validate config.json; InvalidParameter lists every problem with its path."""
     try:
         document = json.loads(raw)
+        folded = schema.fold_keys(document)
     except ValueError as exc:
         raise errors.InvalidParameter(f"failed to parse config: invalid JSON: {exc}") from exc
-    folded = schema.fold_keys(document)
+    except RecursionError:
+        raise errors.InvalidParameter("failed to parse config: it is nested too deeply") from None
     schema.validate("config", folded, "failed to parse config")
     return _config(folded, json.dumps(document))
 

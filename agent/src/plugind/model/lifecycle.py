@@ -87,4 +87,7 @@ class RestartPolicy:
         """Return the seconds to wait after `failures` (>= 1) in a row; None means give up."""
         if failures > self.limit:
             return None
-        return min(self.longest, self.first * self.factor ** (failures - 1))
+        try:
+            return min(self.longest, self.first * self.factor ** (failures - 1))
+        except OverflowError:  # a generous limit, and a thousand failures
+            return self.longest

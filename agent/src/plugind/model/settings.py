@@ -100,13 +100,12 @@ def changed_assignments(config: config_.PluginConfig, current: Settings) -> list
         if entry not in default.env:
             name, _, value = entry.partition("=")
             changed.append(Assignment(name=name, field="value", value=value))
-    was_source = {mount.name: mount.source for mount in default.mounts}
-    for mount in current.mounts:
-        if mount.source is not None and was_source.get(mount.name) != mount.source:
+    # By position, not by name: most mounts have no name, and two of them are not one.
+    for mount, was_mount in zip(current.mounts, default.mounts, strict=False):
+        if mount.source is not None and mount.source != was_mount.source:
             changed.append(Assignment(name=mount.name, field="source", value=mount.source))
-    was_path = {device.name: device.path for device in default.devices}
-    for device in current.devices:
-        if device.path is not None and was_path.get(device.name) != device.path:
+    for device, was_device in zip(current.devices, default.devices, strict=False):
+        if device.path is not None and device.path != was_device.path:
             changed.append(Assignment(name=device.name, field="path", value=device.path))
     if current.args != default.args:
         value = " ".join(current.args)

@@ -195,7 +195,7 @@ def _parse(text: str) -> Any:
     """Return the first JSON value in `text`, as Go's decoder does; None if there is none."""
     try:
         return json.JSONDecoder().raw_decode(text.lstrip())[0]
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
