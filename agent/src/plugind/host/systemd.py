@@ -33,7 +33,9 @@ def notify(*lines: str, environ: Mapping[str, str] = os.environ) -> bool:
     return True
 
 
-def listen_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
+def listen_sockets(
+    environ: Mapping[str, str] = os.environ, *, first_fd: int = _FIRST_FD
+) -> list[socket.socket]:
     """Return the sockets that the service manager opened for this process, in its order."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
@@ -44,7 +46,7 @@ def listen_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.socke
             f"cannot take over sockets: LISTEN_FDS is {environ.get('LISTEN_FDS')!r}"
         ) from None
     sockets = []
-    for fd in range(_FIRST_FD, _FIRST_FD + count):
+    for fd in range(first_fd, first_fd + count):
         os.set_inheritable(fd, False)
         sockets.append(socket.socket(fileno=fd))
     return sockets
