@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import install, lookup
+from plugind.engine import ending, lookup
 from plugind.engine.context import Engine, Entry
 from plugind.model import settings
 from plugind.model.plugin import Plugin
@@ -22,7 +22,7 @@ async def configure(engine: Engine, text: str, arguments: list[str]) -> Plugin:
             raise errors.System("cannot set on an active plugin, disable plugin before setting")
         changed = settings.apply_assignments(entry.plugin.config, entry.plugin.settings, arguments)
         plugin = replace(entry.plugin, settings=changed)
-        await install.to_the_end(save(engine, entry, plugin))
+        await ending.to_the_end(save(engine, entry, plugin))
     engine.events.plugin("set", plugin)
     return plugin
 

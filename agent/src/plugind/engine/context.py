@@ -113,6 +113,7 @@ class Engine:
     volumes: dict[str, Volume] = field(default_factory=dict)
     locks: Locks = field(default_factory=Locks)
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
+    writers: int = 0
     degraded: str | None = None
 
     def dirs(self, plugin_id: str) -> PluginDirs:
@@ -148,6 +149,15 @@ class Engine:
         finally:
             self.pins.subtract(held)
             self.pins = +self.pins
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Collect nothing while blobs are written whose digests nobody knows before."""
+        self.writers += 1
+        try:
+            yield
+        finally:
+            self.writers -= 1
 
     def update(self, entry: Entry, **changes: object) -> None:
         """Replace fields of an entry's plugin record in memory (the disk comes first)."""

@@ -4,19 +4,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from plugind import errors
-from plugind.engine import bridge, garbage, install
+from plugind.engine import bridge, ending, garbage, install
 from plugind.engine.context import Engine
 from plugind.model import config as config_
 from plugind.model import manifest as manifest_
 from plugind.model import settings
-from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor, Manifest
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
@@ -27,15 +25,16 @@ async def create(engine: Engine, name: Reference, body: AsyncIterator[bytes]) ->
     """Create plugin `name`, disabled, from the tar stream `body`. A failure leaves nothing."""
     if name.digest:
         raise errors.InvalidParameter("canonical references are not permitted")
-    async with engine.locks.holding(f"name:{name.familiar}"):
+    async with engine.locks.holding(f"name:{name.tagged().familiar}"):
         try:
             install.require_free(engine, name)
         except errors.InvalidParameter as exc:
             raise errors.Conflict(exc.message) from None
         try:
-            with engine.plugin_store.stage("create") as stage:
-                reader = bridge.ThreadReader(body, asyncio.get_running_loop())
-                config, manifest = await asyncio.to_thread(_read, engine, reader, stage.rootfs)
+            with engine.writing(), engine.plugin_store.stage("create") as stage:
+                config, manifest = await bridge.read_in_thread(
+                    body, lambda reader: _read(engine, reader, stage.rootfs)
+                )
                 plugin = Plugin(
                     id=install.new_id(engine),
                     name=name.tagged().familiar,
@@ -46,12 +45,9 @@ async def create(engine: Engine, name: Reference, body: AsyncIterator[bytes]) ->
                     layers=tuple(layer.digest for layer in manifest.layers),
                     remote=str(name.tagged()),
                 )
-                with engine.pinned(plugin.blobs):
-                    await asyncio.to_thread(_require_blobs, engine, plugin)
-                    await install.to_the_end(install.commit_new(engine, stage.commit, plugin))
-        except BaseException:
-            await install.to_the_end(garbage.collect(engine))
-            raise
+                await ending.to_the_end(install.commit_new(engine, stage.commit, plugin))
+        finally:
+            await ending.to_the_end(garbage.collect(engine))
     engine.events.plugin("create", plugin)
     return plugin
 
@@ -76,10 +72,3 @@ def _read(
     )
     engine.content.put(manifest.raw)
     return config_.parse_config(encoded), manifest
-
-
-def _require_blobs(engine: Engine, plugin: Plugin) -> None:
-    """Raise if a blob vanished between its write and its pin (a collection ran meanwhile)."""
-    missing: list[Digest] = [d for d in plugin.blobs if not engine.content.has(d)]
-    if missing:
-        raise errors.Unavailable(f"cannot create {plugin.name}: blob {missing[0]} vanished; retry")

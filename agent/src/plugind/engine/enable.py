@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import checkpoint, errors
-from plugind.engine import configure, install, launch, lookup, references, supervise
+from plugind.engine import configure, ending, launch, lookup, references, supervise
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
 from plugind.model.plugin import Plugin
@@ -28,9 +28,9 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
         entry.advance(Trigger.ENABLE)
         try:
             await launch.start(engine, entry, deadline=timeout or engine.options.enable_timeout)
-            await install.to_the_end(_record_enabled(engine, entry))
+            await ending.to_the_end(_record_enabled(engine, entry))
         except BaseException as exc:
-            await install.to_the_end(_unwind(engine, entry, exc))
+            await ending.to_the_end(_unwind(engine, entry, exc))
             raise
         entry.advance(Trigger.READY)
         entry.failures = entry.restarts = 0
@@ -51,7 +51,7 @@ async def disable(engine: Engine, text: str, *, force: bool) -> Plugin:
             raise errors.Conflict(
                 f"plugin is already disabled: plugin {plugin.name} found but disabled"
             )
-        await install.to_the_end(stop_and_record(engine, entry))
+        await ending.to_the_end(stop_and_record(engine, entry))
     engine.events.plugin("disable", entry.plugin)
     return entry.plugin
 

@@ -84,13 +84,18 @@ class Hub:
         self, queue: asyncio.Queue[Event | None], until_ns: int | None
     ) -> AsyncIterator[Event]:
         while True:
-            timeout = None
-            if until_ns is not None:
-                timeout = max(0.0, (until_ns - self._clock.now_ns()) / 1e9)
-            try:
-                event = await asyncio.wait_for(queue.get(), timeout)
-            except TimeoutError:
-                return
-            if event is None:
+            event = await self._next(queue, until_ns)
+            if event is None or (until_ns is not None and event.time_ns > until_ns):
                 return
             yield event
+
+    async def _next(self, queue: asyncio.Queue[Event | None], until_ns: int | None) -> Event | None:
+        if not queue.empty():
+            return queue.get_nowait()  # also when the time is over
+        if until_ns is None:
+            return await queue.get()
+        try:
+            async with asyncio.timeout(max(0.0, (until_ns - self._clock.now_ns()) / 1e9)):
+                return await queue.get()
+        except TimeoutError:
+            return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugind import checkpoint
-from plugind.engine import ports
+from plugind.engine import ending, ports
 from plugind.engine.context import Engine
 from plugind.model import config as config_
 from plugind.model import manifest as manifest_
@@ -99,13 +99,15 @@ async def _layer(
     if engine.content.has(layer.digest):
         report("Already exists")
         report("Extracting", layer.size)
-        await asyncio.to_thread(
-            pipeline.unpack_stored,
-            engine.content,
-            layer,
-            rootfs,
-            limits=engine.options.limits,
-            diff_id=diff_id,
+        await ending.to_the_end(
+            asyncio.to_thread(
+                pipeline.unpack_stored,
+                engine.content,
+                layer,
+                rootfs,
+                limits=engine.options.limits,
+                diff_id=diff_id,
+            )
         )
         report("Complete")
         return
@@ -121,14 +123,14 @@ async def _layer(
         current = 0
         async with engine.registry.open_blob(ref, layer, credentials) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(unpacker.feed, chunk)
+                await ending.to_the_end(asyncio.to_thread(unpacker.feed, chunk))
                 current += len(chunk)
                 report("Downloading", current)
         report("Download complete")
         report("Extracting", layer.size)
-        await asyncio.to_thread(unpacker.finish)
+        await ending.to_the_end(asyncio.to_thread(unpacker.finish))
     except BaseException:
         # Also when cancelled: the threads must be gone before the staged rootfs is deleted.
-        await asyncio.shield(asyncio.to_thread(unpacker.abort))
+        await ending.to_the_end(asyncio.to_thread(unpacker.abort))
         raise
     report("Complete")

@@ -1,28 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Garbage collection of blobs: what no plugin's manifest, config or layers need is deleted.
+"""Delete the blobs that no installed plugin needs.
 
 Collection follows the records, manifests included, so that a later push of a pulled plugin still
-finds its layers (the original deletes them). Blobs of operations under way are pinned.
+finds its layers (the original deletes them). Blobs of operations under way are pinned; while a
+plugin is being created nothing is collected, as its digests are known only in the end.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from plugind import log
+from plugind import errors, log
 from plugind.engine.context import Engine
+from plugind.model.digest import Digest
 
 
 async def collect(engine: Engine) -> None:
     """Delete every blob that is neither referenced nor pinned."""
-    needed = {digest for e in engine.entries.values() for digest in e.plugin.blobs}
-    needed |= set(engine.pins)
-    stored = await asyncio.to_thread(engine.content.digests)
-    for digest in stored - needed:
-        if digest in engine.pins:
-            continue  # pinned while we were deleting others
+    for digest in await asyncio.to_thread(engine.content.digests):
+        if _is_needed(engine, digest):
+            continue
         try:
-            await asyncio.to_thread(engine.content.delete, digest)
-        except OSError as exc:
+            # Not in a thread: between looking and deleting, nobody may come to need it.
+            engine.content.delete(digest)
+        except errors.PlugindError as exc:
             log.warning(f"cannot delete unneeded blob {digest}: {exc}")
+
+
+def _is_needed(engine: Engine, digest: Digest) -> bool:
+    if engine.writers or digest in engine.pins:
+        return True
+    return any(digest in entry.plugin.blobs for entry in engine.entries.values())

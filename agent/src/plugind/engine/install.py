@@ -6,19 +6,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 from plugind import errors
-from plugind.engine import fetch, garbage, lookup, ports
+from plugind.engine import ending, fetch, garbage, lookup, ports
 from plugind.engine.context import Engine, Entry
 from plugind.model import plugin as plugin_
 from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
-
-T = TypeVar("T")
 
 
 async def fetch_privileges(
@@ -39,7 +36,7 @@ async def install(
     progress: ports.Progress,
 ) -> Plugin:
     """Install `ref` under the local `name`, disabled. A failure leaves nothing."""
-    async with engine.locks.holding(f"name:{name.familiar}"):
+    async with engine.locks.holding(f"name:{name.tagged().familiar}"):
         require_free(engine, name)
         resolved = await fetch.resolve(engine, ref, credentials)
         fetch.require_accepted(resolved, accepted)
@@ -56,9 +53,9 @@ async def install(
         try:
             with engine.pinned(plugin.blobs), engine.plugin_store.stage("install") as stage:
                 await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
-                await to_the_end(commit_new(engine, stage.commit, plugin))
+                await ending.to_the_end(commit_new(engine, stage.commit, plugin))
         except BaseException:
-            await to_the_end(garbage.collect(engine))
+            await ending.to_the_end(garbage.collect(engine))
             raise
     engine.events.publish_pull(plugin, resolved.ref.familiar)
     return plugin
@@ -89,17 +86,3 @@ async def commit_new(engine: Engine, commit: Callable[[Plugin], None], plugin: P
     entry = Entry(plugin)
     entry.settled.set()
     engine.entries[plugin.id] = entry
-
-
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
-    """Await `work` even if the caller is cancelled meanwhile; then let the cancellation go on.
-
-    A client that goes away cancels an operation up to its commit point, never across it.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if not task.done():
-            await asyncio.wait([task])
-        raise

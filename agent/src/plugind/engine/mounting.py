@@ -13,7 +13,7 @@ import secrets
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import drivers, install, volumes
+from plugind.engine import drivers, ending, volumes
 from plugind.engine.context import Engine
 from plugind.model.volume import MountRef
 
@@ -36,7 +36,7 @@ async def mount_volume(engine: Engine, name: str, holder: str) -> str:
         if held is not None and held.mountpoint:
             return held.mountpoint
         ref = held or MountRef(holder=holder, id=secrets.token_hex(32))
-        path = await install.to_the_end(_mount(engine, handle, name, ref))
+        path = await ending.to_the_end(_mount(engine, handle, name, ref))
     engine.events.volume("mount", name, handle.name, container=holder, destination=path)
     return path
 
@@ -49,7 +49,7 @@ async def unmount_volume(engine: Engine, name: str, holder: str) -> None:
         if ref is None:
             raise errors.NotFound(f'volume {name} is not mounted for "{holder}"')
         handle = await drivers.driver(engine, engine.volumes[name].driver)
-        await install.to_the_end(_unmount(engine, handle, name, ref))
+        await ending.to_the_end(_unmount(engine, handle, name, ref))
     engine.events.volume("unmount", name, handle.name, container=holder)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors
-from plugind.engine import enable, garbage, install, lookup, references
+from plugind.engine import enable, ending, garbage, lookup, references
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 
@@ -26,7 +26,7 @@ async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
             references.require_unused(engine, plugin)
             if plugin.enabled:
                 raise errors.Conflict(f"plugin {plugin.name} is enabled")
-        await install.to_the_end(_remove(engine, entry))
+        await ending.to_the_end(_remove(engine, entry))
     engine.events.plugin("remove", plugin)
     return plugin
 

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import fetch, garbage, install, lookup, ports
+from plugind.engine import ending, fetch, garbage, install, lookup, ports
 from plugind.engine.context import Engine, Entry
 from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
@@ -49,9 +49,9 @@ async def upgrade(
         try:
             with engine.pinned(new.blobs), engine.plugin_store.stage("upgrade") as stage:
                 await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
-                await install.to_the_end(_swap(engine, entry, stage, new))
+                await ending.to_the_end(_swap(engine, entry, stage, new))
         finally:
-            await install.to_the_end(garbage.collect(engine))
+            await ending.to_the_end(garbage.collect(engine))
     engine.events.publish_pull(new, resolved.ref.familiar)
     engine.events.plugin("upgrade", new, **{"from": old.remote, "to": new.remote})
     return new
