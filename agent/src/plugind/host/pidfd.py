@@ -8,6 +8,7 @@ A pidfd becomes readable when its process has ended, and never means another pro
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from pathlib import Path
@@ -17,8 +18,11 @@ def open_pidfd(pid: int) -> int | None:
     """Return a descriptor of the process, or None if there is none of that number."""
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
+    except OSError as exc:
+        # EINVAL, ENOENT: no number of a process, or by now that of somebody's thread.
+        if exc.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
 
 
 def start_time(pid: int) -> int | None:

@@ -84,8 +84,9 @@ class Bundle:
         """Return what `write_launch` noted, None if there is nothing (or nothing readable)."""
         try:
             text = (self.path / "launch.json").read_text(encoding="utf-8")
-            return Launch(**json.loads(text))
-        except (FileNotFoundError, ValueError, TypeError):
+            fields: dict[str, int] = json.loads(text)
+            return Launch(**{key: int(value) for key, value in fields.items()})
+        except (FileNotFoundError, ValueError, TypeError, AttributeError):
             return None
 
     def read_exit_status(self) -> int | None:

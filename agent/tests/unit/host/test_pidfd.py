@@ -20,7 +20,8 @@ def test_start_time_names_a_process() -> None:
 
 
 def test_what_does_not_exist_cannot_be_opened() -> None:
-    assert pidfd.open_pidfd(2**22 + 1) is None
+    for pid in (2**22 + 1, 0, -1):
+        assert pidfd.open_pidfd(pid) is None
 
 
 def sleeping() -> subprocess.Popen[bytes]:
