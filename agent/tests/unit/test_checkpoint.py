@@ -10,8 +10,9 @@ import sys
 import typing
 from pathlib import Path
 
-import plugind
 import pytest
+
+import plugind
 from plugind import checkpoint
 from plugind.store import plugins
 

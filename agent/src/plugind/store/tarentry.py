@@ -74,7 +74,10 @@ def number(raw: bytes, what: str) -> int:
 
 def require_checksum(block: bytes) -> None:
     """Raise unless the header's checksum is right, summed as unsigned or (old) signed bytes."""
-    stored = number(block[148:156], "checksum")
+    try:
+        stored = number(block[148:156], "checksum")
+    except MalformedArchive:
+        stored = -1  # no number, so no sum either
     total = sum(block) - sum(block[148:156]) + 8 * 0x20
     if stored == total:
         return

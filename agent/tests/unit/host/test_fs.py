@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from plugind import errors
 from plugind.host import fs
 
@@ -163,7 +164,7 @@ def test_sync_tree_reports_what_the_kernel_says(
             return -1
 
     monkeypatch.setattr(ctypes, "CDLL", lambda *args, **kwargs: Libc())
-    with pytest.raises(errors.System, match="cannot sync .*No space left"):
+    with pytest.raises(errors.System, match=r"cannot sync .*No space left"):
         fs.sync_tree(tmp_path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from plugind.model import config, settings
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from plugind import errors
 from plugind.model.digest import Digest
 from plugind.store.content import ContentStore
@@ -43,9 +44,10 @@ def test_ingest_counts_and_hashes_as_it_goes(content: ContentStore) -> None:
 def test_a_wrong_digest_is_noticed_before_the_content_appears(
     content: ContentStore, layout: Layout
 ) -> None:
-    with pytest.raises(errors.DigestMismatch), content.ingest() as ingest:
+    with content.ingest() as ingest:
         ingest.write(b"hello")
-        ingest.commit(MISSING)
+        with pytest.raises(errors.DigestMismatch):
+            ingest.commit(MISSING)
     assert content.digests() == set()
     assert os.listdir(layout.ingest) == []
 

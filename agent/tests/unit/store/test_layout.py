@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from plugind import errors
 from plugind.store.layout import CURRENT_FORMAT, Layout
 

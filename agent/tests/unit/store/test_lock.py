@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from plugind import errors
 from plugind.store import lock
 from plugind.store.layout import Layout

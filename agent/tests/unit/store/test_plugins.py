@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from plugind import checkpoint, errors
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin
@@ -55,9 +56,8 @@ def test_install_appears_complete(plugins: PluginStore, layout: Layout, plugin: 
 
 
 def test_an_uncommitted_stage_leaves_nothing(plugins: PluginStore, layout: Layout) -> None:
-    with pytest.raises(RuntimeError), plugins.stage("create") as stage:
+    with plugins.stage("create") as stage:
         (stage.rootfs / "file").touch()
-        raise RuntimeError
     assert os.listdir(layout.staging) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from plugind import errors
 from plugind.host import fs
 from plugind.store import records

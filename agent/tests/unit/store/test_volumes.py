@@ -6,6 +6,7 @@ import os
 import stat
 
 import pytest
+
 from plugind import checkpoint, errors
 from plugind.model.volume import MountRef, Volume
 from plugind.store import records
