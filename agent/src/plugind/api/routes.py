@@ -59,6 +59,8 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("POST",   "/plugins/{name}/enable",          WRITE, FINISH, plugins.enable),
     ("POST",   "/plugins/{name}/disable",         WRITE, FINISH, plugins.disable),
     ("POST",   "/plugins/{name}/push",            WRITE, STOP,   plugins.push),
+    # Where docker SDK 7's push_plugin posts to, by mistake; a Docker Engine answers it 404.
+    ("POST",   "/plugins/{name}/pull",            WRITE, STOP,   plugins.push),
     ("POST",   "/plugins/{name}/upgrade",         WRITE, STOP,   plugins.upgrade),
     ("POST",   "/plugins/{name}/set",             WRITE, FINISH, plugins.configure),
 
