@@ -63,7 +63,7 @@ async def serve(options: DaemonOptions) -> None:
         await reconcile.reconcile(engine)
         application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
         with bound(options.socket, _gid(options.group)) as listener:
-            runner = web.AppRunner(application, access_log=None, shutdown_timeout=5.0)
+            runner = api_app.make_runner(application)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener).start()

@@ -74,8 +74,8 @@ def compute_privileges(config: config_.PluginConfig) -> Privileges:
 
 def parse_privileges(document: Any) -> Privileges:
     """Parse the array that clients post: `[{"Name", "Description", "Value": [...]}]` or null."""
-    if document is None:
-        return ()
+    if document is None or document == {}:
+        return ()  # the docker SDK sends {} for the null it was told
     if not isinstance(document, list):
         raise errors.InvalidParameter("invalid privileges: want an array")
     parsed = []
