@@ -99,13 +99,12 @@ def read_answer(
         return answer
     if answer is not None and isinstance(answer.get("msg"), str):
         said = answer["msg"]
-    details = {"rc": rc, "stdout": "" if answer is not None else stdout, "stderr": said}
     if rc == REFUSED:
-        raise AgentError(f"plugind refused the declaration: {said}", **details)
+        raise AgentError(f"plugind refused the declaration: {said}", rc=rc)
     if rc == UNREACHABLE:
-        raise AgentError(f"the agent on {host} does not answer: {said}", **details)
+        raise AgentError(f"the agent on {host} does not answer: {said}", rc=rc)
     raise AgentError(
-        f"plugind on {host} gave no answer (exit code {rc}): {said or stdout.strip()}", **details
+        f"plugind on {host} gave no answer (exit code {rc}): {said or stdout.strip()}", rc=rc
     )
 
 

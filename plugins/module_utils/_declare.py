@@ -136,4 +136,5 @@ def _text(value: Any, where: str) -> str:
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
-    raise Invalid(f"{where}: want a text, not a {type(value).__name__}")
+    kind = "mapping" if isinstance(value, Mapping) else "list"
+    raise Invalid(f"{where}: want a text, not a {kind}")

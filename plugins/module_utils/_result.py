@@ -96,6 +96,7 @@ def _build(answer: Answer) -> dict[str, Any]:
         "plugin": answer.get("plugin") or {},
         "digest": answer.get("digest") or "",
         "pushed": bool(answer.get("pushed")),
+        "pushed_digest": answer.get("pushed_digest") or "",
     }
 
 

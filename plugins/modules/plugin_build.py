@@ -64,7 +64,7 @@ EXAMPLES = r"""
 - name: Install exactly this one on all hosts
   plugind.engine.plugin:
     name: localdir
-    source: registry.example.com/plugins/localdir:1@{{ built.digest }}
+    source: registry.example.com/plugins/localdir:1@{{ built.pushed_digest }}
   delegate_to: "{{ item }}"
   loop: "{{ groups['storage'] }}"
 """
@@ -76,14 +76,20 @@ plugin:
   type: dict
   returned: success
 digest:
-  description: The digest of the plugin's manifest. Empty if it is not known, which may be so in check mode.
+  description: The digest of what the plugin was made from, by which a change is noticed.
   type: str
   returned: success
   sample: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 pushed:
-  description: Whether it was pushed or, in check mode, would be.
+  description: Whether it was pushed by this task.
   type: bool
   returned: success
+pushed_digest:
+  description: The digest of the plugin's manifest in the registry, to pin a plugin by. Empty if it was never
+    pushed from here.
+  type: str
+  returned: success
+  sample: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 engine:
   description: The engine that answered.
   type: raw

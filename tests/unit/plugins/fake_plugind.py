@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""A stand-in for plugind that keeps the contract of its verbs and its state in a file beside itself.
+
+It is copied to where a test wants it. Beside it: state.json, and calls.jsonl with what it was called with.
+Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
+plugin's secrets in the message, `crash` with a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+STATE = HERE / "state.json"
+CALLS = HERE / "calls.jsonl"
+
+
+def load() -> dict:
+    return json.loads(STATE.read_text()) if STATE.exists() else {"plugins": {}, "volumes": {}}
+
+
+def inspect_plugin(name: str, declared: dict) -> dict:
+    env = declared.get("settings", {}).get("env", {})
+    return {
+        "Name": name,
+        "Enabled": declared.get("state") == "enabled",
+        "PluginReference": declared.get("source", ""),
+        "Settings": {"Env": [f"{key}={value}" for key, value in sorted(env.items())]},
+    }
+
+
+def inspect_volume(name: str, declared: dict) -> dict:
+    return {"Name": name, "Driver": declared["driver"], "Options": declared.get("options")}
+
+
+def kept(declared: dict) -> dict:
+    return {
+        key: value
+        for key, value in declared.items()
+        if key not in ("credentials", "force", "timeout")
+    }
+
+
+def change(kind: str, declared: dict, state: dict, dry_run: bool, answer: dict) -> None:
+    name = declared.get("name") or declared["source"]
+    before = state[kind].get(name)
+    after = None if declared["state"] == "absent" else kept(declared)
+    if before != after:
+        answer["changed"] = True
+        action = "create" if before is None else "remove" if after is None else "change"
+        answer["steps"].append({
+            "resource": f"{kind[:-1]} {name}", "action": action, "status": "planned" if dry_run else "done",
+            "description": f"{action} {name}", "reason": "declared", "before": before, "after": after,
+        })  # fmt: skip
+        answer["diff"]["before"][f"{kind[:-1]} {name}"] = before
+        answer["diff"]["after"][f"{kind[:-1]} {name}"] = after
+        if not dry_run:
+            state[kind].pop(name, None)
+            if after is not None:
+                state[kind][name] = after
+    if name in state[kind]:
+        show = inspect_plugin if kind == "plugins" else inspect_volume
+        answer[kind].append(show(name, state[kind][name]))
+
+
+def words(document: dict) -> None:
+    for declared in document["plugins"]:
+        name = declared.get("name")
+        if name == "refuse":
+            print('plugins[0].source: "::" is not a reference', file=sys.stderr)
+            sys.exit(2)
+        if name == "unreachable":
+            print("cannot reach /run/plugind/api.sock: no such file", file=sys.stderr)
+            sys.exit(3)
+        if name == "fail":
+            secrets = json.dumps([declared.get("credentials"), declared.get("settings")])
+            print(
+                json.dumps(
+                    {"changed": False, "failed": True, "msg": f"login failed with {secrets}"}
+                )
+            )
+            sys.exit(1)
+        if name == "crash":
+            raise RuntimeError("something is broken")
+
+
+def apply(document: dict, argv: list[str]) -> dict:
+    words(document)
+    state, dry_run = load(), "--dry-run" in argv
+    answer = {
+        "changed": False, "failed": False, "msg": "", "steps": [], "diff": {"before": {}, "after": {}},
+        "plugins": [], "volumes": [], "warnings": [], "engine": "fake",
+    }  # fmt: skip
+    for kind in ("plugins", "volumes"):
+        for declared in document[kind]:
+            change(kind, declared, state, dry_run, answer)
+            if declared.get("name") == "warn":
+                answer["warnings"].append("this one is odd")
+    STATE.write_text(json.dumps(state))
+    return answer
+
+
+def query(document: dict, argv: list[str]) -> dict:
+    del argv
+    state = load()
+    answer = {"engine": "fake", "info": {"Version": "0"}}
+    for kind, show in (("plugins", inspect_plugin), ("volumes", inspect_volume)):
+        names = state[kind] if document[kind] is None else document[kind]
+        answer[kind] = [show(name, state[kind][name]) for name in names if name in state[kind]]
+    return answer
+
+
+def build(document: dict, argv: list[str]) -> dict:
+    del argv
+    return {
+        "changed": True, "failed": False, "msg": "", "plugin": {"Name": document["name"]}, "digest": "sha256:00",
+        "pushed": document["push"], "diff": {"before": {}, "after": {document["name"]: document["path"]}},
+    }  # fmt: skip
+
+
+def main() -> None:
+    verb, dash, as_json, *argv = sys.argv[1:]
+    if (dash, as_json) != ("-", "--json"):
+        sys.exit(2)
+    text = sys.stdin.read()
+    seen = {key: value for key, value in os.environ.items() if key.startswith("SEEN_")}
+    with CALLS.open("a") as calls:
+        call = {
+            "argv": sys.argv[1:],
+            "document": json.loads(text),
+            "environ": seen,
+            "uid": os.getuid(),
+        }
+        # How it was called: by a module's Python, or by a shell.
+        call["parent"] = Path(f"/proc/{os.getppid()}/cmdline").read_text().split("\0")[:-1]
+        calls.write(json.dumps(call) + "\n")
+    print(
+        json.dumps({"apply": apply, "query": query, "build": build}[verb](json.loads(text), argv))
+    )
+
+
+if __name__ == "__main__":
+    main()

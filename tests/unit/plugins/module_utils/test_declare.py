@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Parameters -> documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.plugind.engine.plugins.module_utils import _declare, _spec
+
+SCHEMA = Path(__file__).parents[4] / "agent/src/plugind/model/declaration.schema.json"
+
+
+def validated(kind: str, **params: Any) -> dict[str, Any]:
+    result = ArgumentSpecValidator(**_spec.for_controller(kind)).validate(params)
+    assert not result.error_messages
+    return result.validated_parameters
+
+
+def document(kind: str, *, check_mode: bool = False, **params: Any) -> dict[str, Any]:
+    made = _declare.document(kind, validated(kind, **params), check_mode=check_mode)
+    if _declare.VERBS[kind] == "apply" and SCHEMA.exists():
+        jsonschema.validate(made, json.loads(SCHEMA.read_text()))
+    return made
+
+
+def test_the_least_plugin() -> None:
+    assert document("plugin", name="x") == {
+        "plugins": [{"name": "x", "state": "enabled", "force": False}],
+        "volumes": [],
+    }
+
+
+def test_a_plugin_with_everything() -> None:
+    (made,) = document(
+        "plugin",
+        name="x",
+        source="registry.example/x:1",
+        state="disabled",
+        grant={
+            "network": "host",
+            "capabilities": ["CAP_SYS_ADMIN"],
+            "host pid namespace": True,
+        },
+        settings={
+            "env": {"A": 1, "B": True, "C": "", "D": 1.5, "E": None},
+            "args": ["--verbose", 3],
+            "mounts": {"data": "/srv"},
+            "devices": {"fuse": "/dev/fuse"},
+        },
+        credentials={"username": "u", "password": "p"},
+        timeout=5,
+        force=True,
+    )["plugins"]
+    assert made == {
+        "name": "x",
+        "source": "registry.example/x:1",
+        "state": "disabled",
+        "grant": {
+            "network": ["host"],
+            "capabilities": ["CAP_SYS_ADMIN"],
+            "host pid namespace": True,
+        },
+        "settings": {
+            "env": {"A": "1", "B": "true", "C": "", "D": "1.5"},
+            "args": ["--verbose", "3"],
+            "mounts": {"data": "/srv"},
+            "devices": {"fuse": "/dev/fuse"},
+        },
+        "credentials": {"username": "u", "password": "p"},
+        "timeout": 5.0,
+        "force": True,
+    }
+
+
+def test_grant_all_and_args_as_one_text() -> None:
+    (made,) = document("plugin", source="x", grant="all", settings={"args": "-a -b"})["plugins"]
+    assert made["grant"] == "all"
+    assert made["settings"] == {"args": "-a -b"}
+
+
+@pytest.mark.parametrize("grant", ["ALL", ["network"], 1, {"network": None}, {"device": [{}]}])
+def test_a_grant_that_cannot_be_meant(grant: Any) -> None:
+    with pytest.raises(_declare.Invalid, match=r"^x: grant"):
+        document("plugin", name="x", grant=grant)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"env": {"A": ["b"]}}, r"x: settings\.env\.A"),
+        ({"args": {"a": "b"}}, r"x: settings\.args"),
+        ({"mounts": {"m": {}}}, r"x: settings\.mounts\.m"),
+    ],
+)
+def test_settings_that_are_no_texts(settings: dict[str, Any], named: str) -> None:
+    with pytest.raises(_declare.Invalid, match=named):
+        document("plugin", name="x", settings=settings)
+
+
+def test_volume() -> None:
+    assert document("volume", name="v") == {
+        "plugins": [],
+        "volumes": [
+            {
+                "name": "v",
+                "driver": "local",
+                "state": "present",
+                "recreate": "never",
+                "force": False,
+            }
+        ],
+    }
+    (made,) = document("volume", name="v", options={"size": 5, "no": None}, labels={"a": True})[
+        "volumes"
+    ]
+    assert made["options"] == {"size": "5"}
+    assert made["labels"] == {"a": "true"}
+
+
+def test_apply_keeps_the_order() -> None:
+    made = document(
+        "apply",
+        plugins=[{"name": "b"}, {"source": "a"}],
+        volumes=[{"name": "v", "driver": "b"}],
+    )
+    assert [item.get("name", item.get("source")) for item in made["plugins"]] == ["b", "a"]
+    assert [item["name"] for item in made["volumes"]] == ["v"]
+
+
+def test_apply_with_one_list() -> None:
+    assert document("apply", plugins=[]) == {"plugins": [], "volumes": []}
+
+
+def test_queries() -> None:
+    assert document("plugin_info") == {"plugins": None, "volumes": []}
+    assert document("plugin_info", name=["a"]) == {"plugins": ["a"], "volumes": []}
+    assert document("volume_info") == {"plugins": [], "volumes": None}
+    assert document("volume_info", name=[]) == {"plugins": [], "volumes": []}
+
+
+def test_build_order() -> None:
+    assert document("plugin_build", name="r/x:1", path="/p", push=True, check_mode=True) == {
+        "name": "r/x:1",
+        "path": "/p",
+        "push": True,
+        "force": False,
+        "dry_run": True,
+    }
+
+
+def test_a_plugin_needs_a_name_or_a_source() -> None:
+    for kind, params in (("plugin", {}), ("apply", {"plugins": [{}]})):
+        result = ArgumentSpecValidator(**_spec.for_controller(kind)).validate(params)
+        assert "one of the following is required: name, source" in result.error_messages[0]
+
+
+def test_paths_are_the_targets() -> None:
+    params = validated("plugin_build", name="x", path="~/x")
+    assert params["path"] == "~/x"
+    assert _spec.needs_expansion("plugin_build", params)
+    assert _spec.needs_expansion("plugin", {"executable": "$HOME/plugind"})
+    assert not _spec.needs_expansion("plugin", {"executable": "/opt/plugind", "socket": None})
