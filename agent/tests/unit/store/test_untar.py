@@ -154,6 +154,13 @@ def test_directory_replaced_by_a_symlink_then_written_through(root: Path) -> Non
     refused(root, *first, symlink(b"a/b", up(root)), file(b"a/b/secret", b"x"), match="No such")
 
 
+def test_directory_replaced_by_a_symlink_is_not_remembered_as_a_directory(root: Path) -> None:
+    first = (directory(b"other"), file(b"a/f", b"1"), file(b"a/g", b"2"))
+    extract(root, *first, symlink(b"a", b"other"), file(b"a/f", b"3"))
+    assert (root / "other" / "f").read_bytes() == b"3"
+    assert (root / "a").is_symlink()
+
+
 def test_times_and_modes_are_not_set_through_a_symlink(root: Path) -> None:
     outside = os.fsencode(root.parent / "outside")
     extract(root, directory(b"a", mtime=5, mode=0o777), symlink(b"a", outside))
