@@ -52,6 +52,8 @@ def carry_out(module: EngineModule, kind: str) -> None:
         result = _result.failure(str(error), params, {})
     else:
         result = _result.task_result(kind, answer, params, diff_mode=module.diff_mode)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
     if result.pop("failed"):
         module.fail_json(**result)
     module.exit_json(**result)

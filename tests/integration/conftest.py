@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Engines, a registry and a plugin in it, and ansible-playbook to run a target's tasks."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+def support(name: str) -> ModuleType:
+    """Load one of the agent's test helpers; its tests are a project of their own."""
+    path = ROOT / "agent" / "tests" / "support" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"agent_support_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def require(*programs: str) -> None:
+    """Skip without them; in CI that is a failure."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if os.geteuid() != 0:
+        missing.append("root")
+    if missing:
+        message = f"needs {', '.join(missing)}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short path: unix sockets have 108 bytes for theirs."""
+    return tmp_path_factory.mktemp("e")
+
+
+@pytest.fixture(scope="session")
+def registry(workplace: Path) -> Iterator[str]:
+    require("docker-registry")
+    directory = workplace / "registry"
+    directory.mkdir()
+    with support("docker_registry").run(directory) as running:
+        yield running.host
+
+
+@pytest.fixture(scope="session")
+def directories(workplace: Path) -> dict[str, Path]:
+    """The example plugin's data directories: tag 1 asks for nothing, tag 2 for privileges."""
+    require("mmdebstrap")
+    cache = ROOT / ".build" / "plugin-cache"
+    built = {}
+    for tag, config in (("1", "config.json"), ("2", "config-privileges.json")):
+        built[tag] = workplace / f"localdir-{tag}"
+        subprocess.run(
+            [sys.executable, "examples/plugins/build.py", "localdir", "--output", built[tag],
+             "--cache", cache, "--config", config],
+            cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=280,
+        )  # fmt: skip
+    return built
+
+
+@contextlib.contextmanager
+def agent(directory: Path) -> Iterator[dict[str, str]]:
+    """Run plugind below `directory`; yield the options that reach it."""
+    require("runc", "conmon")
+    directory.mkdir()
+    places = ("root", "run", "logs", "sockets")
+    command = [str(BIN / "plugind"), "serve"]
+    for place in places:
+        command += [f"--{place}", str(directory / place)]
+    socket = directory / "run" / "api.sock"
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((directory / "log").read_text())
+            time.sleep(0.05)
+        yield {"executable": str(BIN / "plugind"), "socket": str(socket)}
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextlib.contextmanager
+def dockerd(directory: Path) -> Iterator[dict[str, str]]:
+    """Run a real dockerd below `directory`; yield the options that reach it."""
+    helper = support("dockerd")
+    require("dockerd", "containerd", "runc")
+    with helper.running(directory) as url:
+        yield {"executable": str(BIN / "plugind"), "engine": url}
+
+
+@pytest.fixture(scope="session", params=["agent", "dockerd"])
+def engine(request: pytest.FixtureRequest, workplace: Path) -> Iterator[dict[str, str]]:
+    start = {"agent": agent, "dockerd": dockerd}[request.param]
+    with start(workplace / request.param[0]) as options:
+        yield options
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., str]:
+    """Run plays with a real ansible-playbook; return its output."""
+
+    def run(*plays: dict[str, Any], arguments: tuple[str, ...] = (), **environ: str) -> str:
+        playbook = tmp_path / "play.yml"
+        head = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+        playbook.write_text(yaml.safe_dump([{**head, **play} for play in plays]))
+        environment = {
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "collections"),
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "ANSIBLE_NOCOLOR": "1",
+            "PLUGIND_BUILDS": str(tmp_path / "builds"),
+            **environ,
+        }
+        done = subprocess.run(
+            [str(BIN / "ansible-playbook"), "-i", "localhost,", *arguments, str(playbook)],
+            capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, output
+        return output
+
+    return run
