@@ -76,4 +76,7 @@ def keys(document: Any) -> set[str]:
 def test_folding(document: Any) -> None:
     folded = schema.fold_keys(document)
     assert schema.fold_keys(folded) == folded
-    assert keys(folded) == {key.lower() for key in keys(document)}
+    # Of two keys that differ in case one goes, and all that is in it.
+    assert keys(folded) <= {key.lower() for key in keys(document)}
+    if isinstance(document, dict):
+        assert set(folded) == {key.lower() for key in document}
