@@ -79,6 +79,7 @@ def connect(url: str) -> http.client.HTTPConnection:
     try:
         connection.connect()
     except OSError as exc:
+        connection.close()
         raise Unreachable(_unreachable(url, exc)) from exc
     if isinstance(connection.sock, socket.socket):
         connection.sock.settimeout(None)

@@ -48,7 +48,7 @@ def compute_digest(source: Path) -> str:
                     digest.update(chunk)
             xattrs = sorted((k, v) for k, v in info.pax_headers.items() if k.startswith(_XATTR))
             fields = (
-                info.name, info.type, info.mode, info.uid, info.gid, info.size,
+                info.name, info.type, info.mode & 0o7777, info.uid, info.gid, info.size,
                 info.linkname, info.devmajor, info.devminor, xattrs, digest.hexdigest(),
             )  # fmt: skip
             total.update(repr(fields).encode(errors="surrogateescape") + b"\n")

@@ -9,6 +9,7 @@ absence is an error that says what to install.
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,8 +39,24 @@ def open_client(url: str) -> Any:
             f"cannot use {url}: the docker SDK for Python is missing; "
             "install it with: pip install plugind[docker]"
         ) from exc
+    require_listener(url)
     with mapped(f"connect to {url}"):
         return docker.APIClient(base_url=url, version="auto", timeout=READ_SECONDS)
+
+
+def require_listener(url: str) -> None:
+    """Raise Unavailable unless somebody listens on a unix socket.
+
+    The SDK says that too, in three nested exceptions' words, and leaves a socket open.
+    """
+    path = url.removeprefix("unix://")
+    if path == url:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError as exc:
+            raise errors.Unavailable(f"cannot connect to {url}: {exc.strerror or exc}") from exc
 
 
 @contextlib.contextmanager

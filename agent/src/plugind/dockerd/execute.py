@@ -162,8 +162,14 @@ class DockerTarget:
         )
 
     async def remove_volume(self, name: str, *, force: bool) -> None:
-        """Remove a volume."""
-        await self._call(f"remove volume {name}", self._client.remove_volume, name, force=force)
+        """Remove a volume. The SDK's own method forgets to send `force`."""
+
+        def work() -> None:
+            url = self._client._url("/volumes/{0}", name)  # noqa: SLF001 - see above
+            answer = self._client._delete(url, params={"force": int(force)})  # noqa: SLF001
+            self._client._raise_for_status(answer)  # noqa: SLF001
+
+        await self._call(f"remove volume {name}", work)
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if there is no such plugin."""
