@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import unixhttp, world
+from plugind import errors
+from plugind.dockerd import execute
+from plugind.model import privileges, reference
+
+V = "/v1.41"
+X = f"{V}/plugins/x:latest"
+REF = reference.parse("x:2")
+ANSWERS: dict[tuple[str, str], Any] = {
+    ("GET", "/version"): (200, {"ApiVersion": "1.41"}),
+    ("GET", f"{V}/version"): (200, {"ApiVersion": "1.41", "Version": "20.10"}),
+    ("POST", f"{V}/plugins/pull"): (200, b'{"status": "Pulling"}\r\n'),
+    ("POST", f"{X}/upgrade"): (200, b'{"status": "Pulling"}\r\n'),
+    ("POST", f"{X}/set"): (204, None),
+    ("POST", f"{X}/enable"): (200, b""),
+    ("POST", f"{X}/disable"): (200, b""),
+    ("DELETE", X): (200, b""),
+    ("POST", f"{V}/volumes/create"): (201, {"Name": "v"}),
+    ("DELETE", f"{V}/volumes/v"): (204, None),
+    ("GET", f"{V}/volumes/v"): (200, {"Name": "v", "Options": {"a": "1"}}),
+}
+
+
+class Bench:
+    def __init__(self, target: execute.DockerTarget, requests: list[unixhttp.Request]) -> None:
+        self.target = target
+        self.requests = requests
+        self.lines: list[dict[str, Any]] = []
+
+    @property
+    def last(self) -> tuple[str, Any]:
+        request = self.requests[-1]
+        body = json.loads(request.body) if request.body else None
+        return f"{request.method} {request.path.removeprefix(V)}", body
+
+
+@pytest.fixture
+def answers() -> dict[tuple[str, str], Any]:
+    return dict(ANSWERS)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, answers: dict[tuple[str, str], Any]) -> AsyncIterator[Bench]:
+    with unixhttp.serve(tmp_path / "s", answers) as requests:
+        async with execute.open_target(f"unix://{tmp_path}/s") as target:
+            yield Bench(target, requests)
+
+
+async def test_install_always_gives_a_name(bench: Bench) -> None:
+    accepted = (privileges.Privilege(name="network", value=("host",)),)
+    await bench.target.install("x:latest", REF, accepted, None, bench.lines.append)
+    assert bench.last == (
+        "POST /plugins/pull?remote=docker.io%2Flibrary%2Fx%3A2&name=x%3Alatest",
+        [{"Name": "network", "Description": "", "Value": ["host"]}],
+    )
+
+
+async def test_upgrade_sets_the_mounts_again_that_docker_forgets(
+    bench: Bench, answers: dict[tuple[str, str], Any]
+) -> None:
+    moved = [{**world.CONFIG["Mounts"][0], "Source": "/mine"}]
+    before = {**world.plugin(enabled=False), "Config": {**world.CONFIG, "Mounts": moved}}
+    answers["GET", f"{X}/json"] = [(200, before), (200, world.plugin(enabled=False))]
+    await bench.target.upgrade("x:latest", REF, (), None, bench.lines.append)
+    assert bench.last == ("POST /plugins/x:latest/set", ["data.source=/mine"])
+    answers["GET", f"{X}/json"] = (200, world.plugin(enabled=False))
+    await bench.target.upgrade("x:latest", REF, (), None, bench.lines.append)
+    assert bench.last[0] == "GET /plugins/x:latest/json"
+
+
+async def test_a_digest_is_refused_before_it_is_sent(bench: Bench) -> None:
+    pinned = reference.parse(f"x@sha256:{'a' * 64}")
+    for pull in (bench.target.install, bench.target.upgrade):
+        with pytest.raises(errors.Unsupported):
+            await pull("x:latest", pinned, (), None, bench.lines.append)
+    assert bench.last[0] == "GET /version"
+
+
+async def test_calls(bench: Bench) -> None:
+    target = bench.target
+    await target.set("x:latest", ("A.value=1",))
+    assert bench.last == ("POST /plugins/x:latest/set", ["A.value=1"])
+    await target.enable("x:latest", 2.5)
+    assert bench.last[0] == "POST /plugins/x:latest/enable?timeout=3"
+    await target.disable("x:latest", force=True)
+    assert bench.last[0] == "POST /plugins/x:latest/disable?force=True"
+    await target.remove("x:latest", force=False)
+    assert bench.last[0] == "DELETE /plugins/x:latest?force=False"
+    await target.create_volume("v", "x:latest", {"a": "1"}, {"l": "2"})
+    assert bench.last[1] == {
+        "Name": "v", "Driver": "x:latest", "DriverOpts": {"a": "1"}, "Labels": {"l": "2"},
+    }  # fmt: skip
+    assert await target.differing_options("v", {"a": "2"}) == ("a",)
+    assert await target.info() == {"Name": "dockerd", "Version": "20.10", "ApiVersion": "1.41"}
+
+
+async def test_force_of_a_volume(bench: Bench) -> None:
+    await bench.target.remove_volume("v", force=True)
+    assert bench.last[0] == "DELETE /volumes/v?force=1"
+
+
+async def test_what_is_not_there_is_none(bench: Bench) -> None:
+    assert await bench.target.inspect_plugin("none:latest") is None
+    assert await bench.target.inspect_volume("none") is None
