@@ -18,7 +18,7 @@ async def configure(engine: Engine, text: str, arguments: list[str]) -> Plugin:
     """Apply `NAME[.FIELD]=VALUE` arguments: all of them, or none."""
     entry = lookup.entry(engine, text)
     async with entry.lock:
-        if entry.plugin.enabled:
+        if entry.shown().enabled:
             raise errors.System("cannot set on an active plugin, disable plugin before setting")
         changed = settings.apply_assignments(entry.plugin.config, entry.plugin.settings, arguments)
         plugin = replace(entry.plugin, settings=changed)

@@ -24,7 +24,7 @@ async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
             raise errors.NotFound(f'plugin "{text}" not found')
         if not force:
             references.require_unused(engine, plugin)
-            if plugin.enabled:
+            if entry.shown().enabled:
                 raise errors.Conflict(f"plugin {plugin.name} is enabled")
         await ending.to_the_end(_remove(engine, entry))
     engine.events.plugin("remove", plugin)

@@ -61,7 +61,7 @@ def require_disabled(engine: Engine, entry: Entry) -> None:
     """Raise unless the plugin is installed, disabled and does not run."""
     if entry.plugin.id not in engine.entries:
         raise errors.NotFound(f'plugin "{entry.plugin.name}" not found')
-    if entry.plugin.enabled:
+    if entry.shown().enabled:
         name = entry.plugin.name
         raise errors.Conflict(f"plugin must be disabled before upgrading: plugin {name} is enabled")
 
