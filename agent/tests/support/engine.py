@@ -12,6 +12,7 @@ Real: stores, registry client, dialer, everything in `engine`. Fake: runtime, ho
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +46,13 @@ class World:
     engine: context.Engine
 
     def __init__(self, base: Path, options: context.EngineOptions = OPTIONS) -> None:
-        # The sockets' directory is short, for plugins that bind by its name.
+        # Short, because a socket's path holds 107 bytes and an id takes 64 of them.
+        self._sockets = tempfile.TemporaryDirectory(prefix="p-")
         self.layout = layout.Layout(
-            root=base / "root", run=base / "run", logs=base / "logs", sockets=base / "s"
+            root=base / "root",
+            run=base / "run",
+            logs=base / "logs",
+            sockets=Path(self._sockets.name),
         )
         self.options = options
         self.registry = FakeRegistry()
@@ -70,6 +75,7 @@ class World:
         await reconcile.leave(self.engine)
         await self.host.close()
         await self.registry.__aexit__(kind, error, trace)
+        self._sockets.cleanup()
 
     async def open(self) -> None:
         """Start as the daemon does: store, engine, reconcile."""

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""A plugin that dies comes back with backoff, until the limit; each step is an event."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from plugind import errors
+from plugind.engine import configure, enable, lookup, remove, upgrade, volumes
+from plugind.engine.context import Entry
+from plugind.model.lifecycle import PluginState
+from plugind.model.plugin import Plugin
+from support import content, invariants
+from support.engine import World
+
+
+async def give_up_on(world: World, plugin: Plugin) -> Entry:
+    """Let a running plugin die and fail until its limit is reached."""
+    world.host.behave(plugin.id, "exit=9")
+    world.host.kill(plugin.id)
+    while len(world.clock.slept) < world.options.restart.limit:
+        world.clock.advance(await world.clock.sleeper())
+    entry = world.entry(plugin)
+    await entry.settled.wait()
+    return entry
+
+
+async def test_it_comes_back_after_a_crash(world: World) -> None:
+    plugin = await world.running()
+    entry = world.entry(plugin)
+    pid = entry.container.pid if entry.container else 0
+    world.host.kill(plugin.id, status=11)
+    assert await world.clock.sleeper() == 0.1
+    assert (entry.state, entry.last_exit) == (PluginState.BACKOFF, 11)
+    assert not world.host.is_running(plugin.id)
+    world.clock.advance(0.1)
+    await entry.settled.wait()
+    assert entry.state is PluginState.RUNNING
+    assert entry.container is not None
+    assert entry.container.pid != pid
+    died, restarted = (await world.events())[-2:]
+    assert (died.action, died.attributes["exitCode"]) == ("died", "11")
+    assert (restarted.action, restarted.attributes["restarts"]) == ("restarted", "1")
+    assert invariants.load_records(world.layout.root)["toy:latest"]["enabled"]
+
+
+async def test_restarts_wait_longer_and_longer_and_end_at_the_limit(world: World) -> None:
+    plugin = await world.running()
+    entry = await give_up_on(world, plugin)
+    assert world.clock.slept == [0.1, 0.2, 0.4]
+    assert (entry.state, entry.failures) == (PluginState.FAILED, 4)
+    assert "exited with status 9" in entry.last_error
+    assert await world.actions() == [
+        "plugin pull", "plugin enable", "plugin died", "plugin gave up",
+    ]  # fmt: skip
+    assert (await world.events())[-1].attributes["failures"] == "4"
+
+
+async def test_a_healthy_run_ends_the_row_of_failures(world: World) -> None:
+    plugin = await world.running()
+    entry = world.entry(plugin)
+    for _ in range(2):
+        world.host.kill(plugin.id)
+        world.clock.advance(await world.clock.sleeper())
+        await entry.settled.wait()
+    assert world.clock.slept == [0.1, 0.2]
+    world.clock.advance(world.options.restart.healthy_after)
+    world.host.kill(plugin.id)
+    assert await world.clock.sleeper() == 0.1
+
+
+async def test_one_that_was_given_up_on_is_shown_as_disabled_and_tried_at_the_next_boot(
+    world: World,
+) -> None:
+    plugin = await world.running()
+    await give_up_on(world, plugin)
+    assert not lookup.find(world.engine, "toy").enabled
+    assert invariants.load_records(world.layout.root)["toy:latest"]["enabled"]
+    world.host.behave(plugin.id, "")
+    await world.reopen()
+    world.clock.advance(await world.clock.sleeper())
+    await world.entry(plugin).settled.wait()
+    assert lookup.find(world.engine, "toy").enabled
+
+
+async def test_one_that_was_given_up_on_can_be_enabled(world: World) -> None:
+    plugin = await world.running()
+    entry = await give_up_on(world, plugin)
+    world.host.behave(plugin.id, "")
+    await enable.enable(world.engine, "toy", timeout=0)
+    assert (entry.state, entry.failures, entry.last_error) == (PluginState.RUNNING, 0, "")
+
+
+async def test_one_that_was_given_up_on_and_still_fails_is_disabled(world: World) -> None:
+    plugin = await world.running()
+    entry = await give_up_on(world, plugin)
+    with pytest.raises(errors.PluginFailed):
+        await enable.enable(world.engine, "toy", timeout=5)
+    assert entry.state is PluginState.DISABLED
+    assert not invariants.load_records(world.layout.root)["toy:latest"]["enabled"]
+
+
+async def test_one_that_was_given_up_on_can_be_changed_as_one_that_is_disabled(
+    world: World,
+) -> None:
+    plugin = await world.running()
+    entry = await give_up_on(world, plugin)
+    await configure.configure(world.engine, "toy", ["DEBUG=1"])
+    newer = world.publish(tag="v2")
+    await upgrade.upgrade(
+        world.engine, "toy", newer, accepted=(), credentials=None, progress=world.lines.append
+    )
+    assert "DEBUG=1" in entry.plugin.settings.env
+    world.host.behave(plugin.id, "")
+    await enable.enable(world.engine, "toy", timeout=0)
+    assert entry.plugin.remote == str(newer)
+
+
+async def test_one_that_was_given_up_on_can_be_removed(world: World) -> None:
+    await give_up_on(world, await world.running())
+    await remove.remove(world.engine, "toy", force=False)
+    invariants.check_empty(world.layout.root)
+
+
+async def test_disabling_ends_the_backoff(world: World) -> None:
+    plugin = await world.running()
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    await enable.disable(world.engine, "toy", force=False)
+    world.clock.advance(60)
+    assert world.entry(plugin).state is PluginState.DISABLED
+    assert world.host.starts == [plugin.id]
+
+
+async def test_disabling_ends_a_restart_under_way(world: World) -> None:
+    plugin = await world.running()
+    world.host.behave(plugin.id, "silent")
+    world.host.kill(plugin.id)
+    world.clock.advance(await world.clock.sleeper())
+    while not world.host.is_running(plugin.id):
+        await asyncio.sleep(0)
+    await enable.disable(world.engine, "toy", force=False)
+    assert world.entry(plugin).state is PluginState.DISABLED
+    assert not world.host.is_running(plugin.id)
+    assert not invariants.load_records(world.layout.root)["toy:latest"]["enabled"]
+
+
+async def test_removing_by_force_ends_the_backoff(world: World) -> None:
+    plugin = await world.running()
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    await remove.remove(world.engine, "toy", force=True)
+    world.clock.advance(60)
+    invariants.check_empty(world.layout.root)
+    assert world.host.starts == [plugin.id]
+
+
+async def test_a_call_waits_for_the_restart_instead_of_failing(world: World) -> None:
+    plugin = await world.running()
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    task = asyncio.create_task(
+        volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    )
+    await asyncio.sleep(0)
+    assert not task.done()
+    world.clock.advance(0.1)
+    assert (await task)["Driver"] == "toy:latest"
+
+
+async def test_the_output_of_every_run_is_kept(world: World) -> None:
+    variables = [content.env("PLUGIN_OUTPUT", "hello"), content.env("PLUGIN_BEHAVIOUR")]
+    plugin = await world.running(env=variables)
+    world.host.kill(plugin.id)
+    world.clock.advance(await world.clock.sleeper())
+    await world.entry(plugin).settled.wait()
+    assert world.engine.log_path(plugin.id).read_text().count(" stdout F hello\n") == 2
