@@ -21,7 +21,10 @@ class Machine:
         """Check what can be known before the launch, and lay what the spec relies on."""
         arch.check_entrypoint(Path(dirs.rootfs), plugin.config, env=plugin.settings.env)
         rootfs.prepare_rootfs(Path(dirs.rootfs))
-        Path(dirs.sockets).mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets = Path(dirs.sockets)
+        sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # A plugin that does not run as root has to make its socket there all the same.
+        os.chown(sockets, plugin.config.uid, plugin.config.gid)
         Path(dirs.empty).mkdir(mode=0o555, parents=True, exist_ok=True)
         if plugin.config.propagated_mount:
             target = Path(dirs.propagated_mount)

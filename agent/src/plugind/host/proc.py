@@ -58,7 +58,7 @@ class ToolFailed(errors.System):
 async def run(
     argv: Sequence[str],
     *,
-    timeout: float,  # noqa: ASYNC109  the limit is enforced here, by killing
+    timeout: float,
     input: bytes | None = None,
     env: Mapping[str, str] = ENVIRONMENT,
     cwd: Path | None = None,

@@ -33,10 +33,8 @@ def _validator(name: str) -> Any:
 
 def problems(name: str, document: Any) -> list[str]:
     """Return every problem of `document` under schema `name`, as `.path: message`, sorted."""
-    found = []
-    for problem in _validator(name).iter_errors(document):
-        found.append(f"{_path(problem.absolute_path)}: {problem.message}")
-    return sorted(found)
+    found = _validator(name).iter_errors(document)
+    return sorted(f"{_path(problem.absolute_path)}: {problem.message}" for problem in found)
 
 
 def validate(name: str, document: Any, what: str) -> None:

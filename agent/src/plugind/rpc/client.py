@@ -66,7 +66,7 @@ class PluginSocket:
         method: str,
         body: dict[str, Any] | None,
         *,
-        timeout: float,  # noqa: ASYNC109  the contract's word; it is `asyncio.timeout` here
+        timeout: float,
     ) -> Any:
         """POST `/<Interface>.<Method>`; return the decoded answer, a JSON object."""
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode() + b"\n"

@@ -33,7 +33,7 @@ class Caller(Protocol):
         method: str,
         body: dict[str, Any] | None,
         *,
-        timeout: float,  # noqa: ASYNC109  the contract's word
+        timeout: float,
     ) -> Any:
         """POST the method and return the answer, a JSON object."""
         ...
