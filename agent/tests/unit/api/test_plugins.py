@@ -60,7 +60,7 @@ POST plugins/pull?remote=A                    400  .message=~invalid reference f
 POST plugins/pull?remote=a&name=A             400  .message=~invalid reference format
 POST plugins/pull?remote=a&name=b@$DIGEST     400  .message=~cannot use digest in plugin tag
 POST plugins/pull?remote=a <{                 400  .message=invalid JSON: unexpected EOF
-POST plugins/pull?remote=a <{}                400  .message=~invalid privileges
+POST plugins/pull?remote=a <{"a":1}                400  .message=~invalid privileges
 POST plugins/pull?remote=a <[] x              400  .message=unexpected content after JSON
 
 # Create
