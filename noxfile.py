@@ -34,7 +34,9 @@ os.environ.setdefault("ANSIBLE_HOME", str(BUILD / "ansible"))
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 AGENT = "agent/pyproject.toml"
-PYTHON_ROOMS = ["agent", "plugins", "tests", "scripts", "examples", "extensions", "noxfile.py"]
+PYTHON_ROOMS = [
+    "agent", "plugins", "playbooks", "tests", "scripts", "examples", "extensions", "noxfile.py",
+]  # fmt: skip
 
 
 def existing(*paths: str) -> list[str]:
@@ -217,10 +219,15 @@ def demo(session: nox.Session) -> None:
     """The main job, start to end."""
     if not existing("playbooks/demo.yml"):
         missing(session, "playbooks/demo.yml")
+    closing = REPORTS / "demo.txt"
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    closing.unlink(missing_ok=True)
     session.run(
         "ansible-playbook", "--inventory", "localhost,", "--connection", "local",
-        "plugind.engine.demo", *session.posargs,
+        "plugind.engine.demo", "-e", f"demo_report={closing}", *session.posargs,
+        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},  # texts as they are, the transcript above all
     )  # fmt: skip
+    session.log(closing.read_text().strip())
 
 
 # -------------------------------------------------------------------------------------------- nightly (make test-all)

@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""What the demo does to the machine besides its show, and how it proves that nothing is left.
+
+    machine.py claim          say that the demo is here; refuse where an agent is installed
+    machine.py registry       start a private docker-registry on a free port; print the port
+    machine.py release DEMO_SERVER   stop the servers, remove what was not there before
+    machine.py leftovers      print what is left of an agent or a demo; fail if there is anything
+
+Everything of the demo's own lies in /run/plugind-demo. If that exists, a demo runs or was cut off.
+"""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+PLACE = Path("/run/plugind-demo")
+# Where an agent has something, by the defaults of role plugind.engine.agent.
+AGENT = (
+    "/opt/plugind", "/etc/plugind/plugind.toml", "/var/lib/plugind/*", "/var/log/plugind/*", "/run/plugind",
+    "/run/plugind.pid", "/usr/local/bin/plugind", "/etc/init.d/plugind", "/etc/rc?.d/[SK]??plugind",
+    "/etc/systemd/system/plugind.service",
+)  # fmt: skip
+# What comes into being on the way and belongs to nobody: removed if it was not there before.
+SHARED = (
+    "/run/docker/plugins", "/run/docker", "/run/sshd", "/etc/plugind", "/var/lib/plugind", "/var/log/plugind",
+    "/var/lib/plugind-builds",
+)  # fmt: skip
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message says why."""
+
+
+def read(path: Path) -> str:
+    """The text of a file in /proc; a process that has just ended has none."""
+    try:
+        return path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+# ------------------------------------------------------------------------------------------------ who is here
+
+
+def running_play() -> str:
+    """Pid and start time of the ansible-playbook that this is a part of; else of our parent."""
+    pid = found = os.getppid()
+    while pid > 1:
+        if "ansible-playbook" in read(Path(f"/proc/{pid}/cmdline")):
+            found = pid
+        pid = int(read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()[1])
+    return identity(found)
+
+
+def identity(pid: int) -> str:
+    """Name a process for good: pids are used again."""
+    stat = read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return f"{pid} {stat[19]}" if stat else ""
+
+
+def claim() -> None:
+    """Make PLACE; say "cut off" where an earlier demo has left it and everything else."""
+    if os.geteuid() != 0:
+        raise DemoError("the demo needs root: it installs an agent")
+    if PLACE.exists():
+        owner = read(PLACE / "owner")
+        if owner and owner != running_play() and identity(int(owner.split()[0])) == owner:
+            raise DemoError(f"another demo runs on this machine (pid {owner.split()[0]})")
+        (PLACE / "owner").write_text(running_play())
+        print("cut off")
+        return
+    there = list(traces())
+    if there:
+        raise DemoError(
+            f"plugind is on this machine already ({', '.join(there)}), and the demo must not disturb it. Run the "
+            "demo on another machine, or remove the agent first (role plugind.engine.agent, agent_state: absent)"
+        )
+    PLACE.mkdir(mode=0o711)
+    (PLACE / "owner").write_text(running_play())
+    (PLACE / "absent").write_text("\n".join(path for path in SHARED if not Path(path).exists()))
+    print("claimed")
+
+
+def traces() -> Iterator[str]:
+    """Everything that an installed agent has somewhere."""
+    for pattern in AGENT:
+        yield from map(str, Path("/").glob(pattern.lstrip("/")))
+    yield from (f"group {group.gr_name}" for group in grp.getgrall() if group.gr_name == "plugind")
+    yield from processes()
+    yield from mounts()
+
+
+def processes() -> Iterator[str]:
+    """Agent, monitor, plugins and servers: by what they were called with, or what is their root."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        words = read(directory / "cmdline").split()
+        ours = any(
+            word.startswith(("/opt/plugind/", "/run/plugind", "/var/lib/plugind/"))
+            for word in words
+        )
+        program = Path(words[0].rstrip(":")).name if words else ""
+        known = re.match(r"plugind|python|conmon|runc|crun|sshd|docker-registry|tail", program)
+        # A plugin sees nothing of the host, but its table of mounts says where its root comes from.
+        if (ours and known) or "/plugind/plugins/" in read(directory / "mountinfo").partition("\n")[
+            0
+        ]:
+            yield f"process {directory.name} ({' '.join(words)[:80]})"
+
+
+def mounts() -> Iterator[str]:
+    """What is mounted below our directories."""
+    for line in read(Path("/proc/self/mountinfo")).splitlines():
+        point = line.split()[4]
+        if point.startswith(("/var/lib/plugind/", "/run/plugind")):
+            yield f"mount {point}"
+
+
+# ---------------------------------------------------------------------------------------------------- servers
+
+
+def start_registry() -> None:
+    """Start Debian's docker-registry on a port that the kernel picks, and print the port."""
+    directory = PLACE / "registry"
+    directory.mkdir()
+    config = {
+        "version": 0.1,
+        "log": {"accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "storage")}},
+        "http": {"addr": "127.0.0.1:0"},
+    }
+    (directory / "config.yml").write_text(json.dumps(config))
+    log = directory / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(directory / "config.yml")],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    (directory / "owner").write_text(identity(process.pid))
+    deadline = time.monotonic() + 30
+    while not (found := re.search(r"listening on 127\.0\.0\.1:([0-9]+)", log.read_text())):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise DemoError(f"docker-registry did not start: {log.read_text()}")
+        time.sleep(0.05)
+    print(found.group(1))
+
+
+def release(demo_server: str) -> None:
+    """Stop the servers and remove what the demo has brought, also after half a start."""
+    owner = read(PLACE / "registry" / "owner")
+    if owner and identity(int(owner.split()[0])) == owner:
+        pid = int(owner.split()[0])
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while identity(pid) == owner and "Z" not in read(Path(f"/proc/{pid}/stat")).split()[2:3]:
+            if time.monotonic() > deadline:
+                raise DemoError(f"docker-registry (pid {pid}) does not end")
+            time.sleep(0.05)
+    if (PLACE / "sshd").exists():
+        subprocess.run([demo_server, "stop", str(PLACE / "sshd")], check=True)
+    for name in read(PLACE / "absent").splitlines():
+        path = Path(name)
+        if path.name == "plugind-builds":
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    shutil.rmtree(PLACE, ignore_errors=True)
+
+
+def leftovers() -> None:
+    """Fail if there is anything."""
+    there = list(traces())
+    there += [
+        f"user {user.pw_name}" for user in pwd.getpwall() if user.pw_name.startswith("sshfs-demo-")
+    ]
+    there += [str(PLACE)] if PLACE.exists() else []
+    if there:
+        raise DemoError("left behind: " + ", ".join(there))
+    print("nothing is left behind")
+
+
+def main(argv: list[str]) -> int:
+    """Do what the command line says."""
+    verbs = {"claim": claim, "registry": start_registry, "release": release, "leftovers": leftovers}
+    try:
+        verbs[argv[0]](*argv[1:])
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Docker's documentation of managed plugins, typed in and compared: command by command, with the docker CLI.
+
+    NAME=127.0.0.1:5000/sshfs DATA=.build/plugins/sshfs ... transcript.py
+
+Each command runs in a shell as it is printed. Below it stands what is expected, from the documentation:
+blanks stand for any blanks, <12 hex> and <64 hex> for an ID, <number> for a number, <...> for anything.
+The first output of another shape ends the demo.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from textwrap import dedent
+
+NAME = os.environ["NAME"]  # what the documentation calls vieux/sshfs
+DATA = os.environ["DATA"]  # config.json and rootfs/
+SSHCMD, PORT, PASSWORD_FILE = (os.environ[key] for key in ("SSHCMD", "PORT", "PASSWORD_FILE"))
+LOG = os.environ["LOG"]  # a command that prints the agent's log
+
+HOLES = {
+    "<12 hex>": "[0-9a-f]{12}",
+    "<64 hex>": "[0-9a-f]{64}",
+    "<number>": "[0-9.]+",
+    "<...>": "[\\s\\S]*",
+}
+shown: list[str] = []
+
+
+def show(command: str, expected: str = "<...>", answers: dict[str, str] | None = None) -> str:
+    """Type a command, print what it prints, insist on its shape; `answers` are typed after their prompts."""
+    shown.append(command)
+    print("$ " + command.replace("\n", "\n  "), flush=True)
+    output, status = on_terminal(command, answers) if answers else in_pipe(command)
+    if output:
+        print(output, flush=True)
+    wanted = dedent(expected).strip().format(name=NAME)
+    if status != 0 or not re.fullmatch(pattern(wanted), output.strip()):
+        sys.exit(
+            f"demo: {command!r} ended with {status} and the output above; the documentation has\n{wanted}"
+        )
+    return output.strip()
+
+
+def pattern(wanted: str) -> str:
+    """Turn an expected output into a regular expression."""
+    parts = re.split("(" + "|".join(map(re.escape, HOLES)) + r"|\s+)", wanted)
+    return "".join(
+        HOLES.get(part) or (r"\s+" if part.isspace() else re.escape(part)) for part in parts
+    )
+
+
+def say(text: str) -> None:
+    """A remark between commands."""
+    print(f"\n# {text}", flush=True)
+
+
+def in_pipe(command: str) -> tuple[str, int]:
+    """Run a command without a terminal."""
+    done = subprocess.run(
+        ["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.stdout.rstrip(), done.returncode
+
+
+def on_terminal(command: str, answers: dict[str, str]) -> tuple[str, int]:
+    """Run a command on a terminal of its own and type each answer when its prompt is there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execvp("timeout", ["timeout", "--foreground", "60", "bash", "-c", command])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 160, 0, 0))
+    seen, waiting, start = "", list(answers.items()), 0
+    while chunk := read_terminal(terminal):
+        seen += chunk
+        while waiting and (at := seen.find(waiting[0][0], start)) >= 0:
+            prompt, answer = waiting.pop(0)
+            start = at + len(prompt)
+            os.write(terminal, answer.encode() + b"\n")
+    os.close(terminal)
+    return as_on_screen(seen), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def read_terminal(terminal: int) -> str:
+    """Read what is there; the terminal of a process that has ended is an error to Linux."""
+    try:
+        return os.read(terminal, 65536).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def as_on_screen(text: str) -> str:
+    """Return what a terminal shows in the end: progress lines are drawn over and over."""
+    lines, row, column = [""], 0, 0
+    for code in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+|\x1b", text):
+        number = int("".join(re.findall("[0-9]+", code)[:1] or "1")) if code[0] == "\x1b" else 0
+        if code == "\r":
+            column = 0
+        elif code == "\n":
+            row += 1
+        elif code[0] == "\x1b":
+            row = max(0, row + {"A": -number, "B": number}.get(code[-1], 0))
+            if code[-1] == "K" and row < len(lines):
+                lines[row] = lines[row][:column] if number != 2 else ""
+        else:
+            lines[row] = lines[row][:column].ljust(column) + code + lines[row][column + len(code) :]
+            column += len(code)
+        lines += [""] * (row + 1 - len(lines))
+    return "\n".join(line.rstrip() for line in lines).strip()
+
+
+def developing() -> None:
+    """Chapter "Developing a plugin": create, list, push."""
+    say("Developing a plugin: config.json and rootfs/ become a plugin, and go to a registry")
+    show(f"ls {DATA}", "config.json\nrootfs")
+    show(f"docker plugin create {NAME} {DATA}", "{name}")
+    show("docker plugin ls", """
+        ID NAME DESCRIPTION ENABLED
+        <12 hex> {name}:latest sshFS plugin for Docker false""")  # fmt: skip
+    show(f"docker plugin push {NAME}", """
+        The push refers to repository [{name}]
+        <...>latest: digest: sha256:<64 hex> size: <number>""")  # fmt: skip
+    show(f"docker plugin rm {NAME}", "{name}")
+
+
+def installing() -> str:
+    """Chapter "Installing and using a plugin", to where a volume is there; return the plugin's ID."""
+    say("Installing and using a plugin: it asks for privileges, and we grant them")
+    show(f"docker plugin install {NAME}", """
+        Plugin "{name}" is requesting the following privileges:
+         - network: [host]
+         - device: [/dev/fuse]
+         - capabilities: [CAP_SYS_ADMIN]
+        Do you grant the above permissions? [y/N] y
+        <...>
+        Installed plugin {name}""", answers={"[y/N] ": "y"})  # fmt: skip
+    show("docker plugin ls", """
+        ID NAME DESCRIPTION ENABLED
+        <12 hex> {name}:latest sshFS plugin for Docker true""")  # fmt: skip
+    show(
+        f"docker volume create \\\n-d {NAME} \\\n--name sshvolume \\\n-o sshcmd={SSHCMD} \\\n"
+        f"-o port={PORT} \\\n-o password=$(cat {PASSWORD_FILE})",
+        "sshvolume",
+    )
+    show("docker volume ls", """
+        DRIVER VOLUME NAME
+        {name}:latest sshvolume""")  # fmt: skip
+    return show("docker plugin inspect -f '{{.Id}}' " + NAME, "<64 hex>")
+
+
+def using() -> None:
+    """Read the content of the other machine's directory through the volume."""
+    say(
+        "`docker run -v sshvolume:/data busybox ls /data` is not served yet: read through the mount instead"
+    )
+    path = show(
+        "plugind volumes mount sshvolume",
+        "/var/lib/plugind/plugins/<64 hex>/propagated-mount/sshvolume",
+    )
+    show(f"ls {path}", "<...>hello.txt<...>")
+    show(f"cat {path}/hello.txt", "hello from the other side")
+    show(f"findmnt -n -o FSTYPE,SOURCE {path}", f"fuse.sshfs {SSHCMD}")
+
+
+def debugging(plugin: str) -> None:
+    """Chapter "Debugging plugins": the log, the runtime, the socket."""
+    say("Debugging plugins: its output is in the agent's log, with plugin=<ID>")
+    show(f"{LOG} | grep plugin={plugin}", f"""
+        <...>Starting... Found 0 volumes on startup" plugin={plugin}
+        <...>Create called... name=sshvolume ok" plugin={plugin}
+        <...>Mount called... name=sshvolume id=<64 hex> ok" plugin={plugin}<...>""")  # fmt: skip
+    say("Debugging plugins: runc lists it, and runs commands and a shell in it")
+    runc = "runc --root /run/plugind/runc"
+    show(f"{runc} list", f"""
+        ID PID STATUS BUNDLE CREATED OWNER
+        {plugin} <number> running /run/plugind/bundles/{plugin} <...> root""")  # fmt: skip
+    show(f"{runc} exec {plugin} ls /plugin", "<...>sshfs_driver<...>")
+    show(f"{runc} exec -t {plugin} sh", "<...># mount | grep sshfs\n<...> type fuse.sshfs <...># exit",
+         answers={"# ": "mount | grep sshfs", "\n/plugin # ": "exit"})  # fmt: skip
+    say("Debugging plugins: curl talks to its socket")
+    show(
+        """curl -sS -H "Content-Type: application/json" -XPOST -d '{}' """
+        f"--unix-socket /var/run/docker/plugins/{plugin}/sshfs.sock http://localhost/VolumeDriver.List",
+        '{{"Volumes": [{{"Name": "sshvolume", "Mountpoint": "/mnt/volumes/sshvolume"}}], "Err": ""}}',
+    )
+
+
+def removing() -> None:
+    """The end of the chapter: volume and plugin go."""
+    say("Removing volume and plugin")
+    show("plugind volumes unmount sshvolume", "")
+    show("docker volume rm sshvolume", "sshvolume")
+    show(f"docker plugin disable {NAME}", "{name}")
+    show(f"docker plugin rm {NAME}", "{name}")
+    show("docker plugin ls", "ID NAME DESCRIPTION ENABLED")
+
+
+def main() -> None:
+    """All of it, in the documentation's order but for the plugin that has to be made first."""
+    show("export DOCKER_HOST=unix:///run/plugind/api.sock", "")
+    os.environ["DOCKER_HOST"] = "unix:///run/plugind/api.sock"
+    developing()
+    plugin = installing()
+    using()
+    debugging(plugin)
+    removing()
+    print(f"\n{len(shown) - 1} commands of the documentation reproduced")
+
+
+if __name__ == "__main__":
+    main()
