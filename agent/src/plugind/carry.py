@@ -213,7 +213,8 @@ async def do(step: Step, target: Target, progress: Progress) -> None:
     elif step.kind == steps.PLUGIN_ENABLE:
         await target.enable(wanted.name, wanted.timeout)
     elif step.kind == steps.PLUGIN_DISABLE:
-        await target.disable(wanted.name, force=wanted.force)
+        # What a short stop disturbs is the plan's to weigh, and it has; an engine counts every volume.
+        await target.disable(wanted.name, force=wanted.force or step.temporary)
     else:
         await target.remove(wanted.name, force=wanted.force)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from plugind.engine import (
     fetch,
     install,
     lookup,
+    references,
     remove,
     upgrade,
     volumes,
@@ -63,6 +65,7 @@ class EngineTarget:
             plugins=tuple(plugin.to_json() for plugin in plugins),
             volumes=tuple(listed),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in plugins},
+            mounted=await asyncio.to_thread(references.mounted, self._engine),
             warnings=tuple(warnings),
         )
 

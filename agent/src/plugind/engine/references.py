@@ -22,3 +22,12 @@ def require_unused(engine: Engine, plugin: Plugin) -> None:
     if used_by:
         shown = ", ".join(used_by[:10]) + (", ..." if len(used_by) > 10 else "")
         raise errors.Conflict(f"plugin {plugin.name} is in use: volumes {shown}")
+
+
+def mounted(engine: Engine) -> dict[str, tuple[str, ...]]:
+    """Return the mounted volumes of each driver, as `volume/<name>`. Blocking."""
+    found: dict[str, tuple[str, ...]] = {}
+    for volume in list(engine.volumes.values()):
+        if engine.volume_store.mounts(volume.name):
+            found[volume.driver] = (*found.get(volume.driver, ()), f"volume/{volume.name}")
+    return found

@@ -2,10 +2,10 @@
 # Copyright: plugind.engine contributors
 """The life of a plugin: one enum, one transition table. Timers only raise triggers.
 
-    DISABLED --enable--> STARTING --ready--> RUNNING --exited--> BACKOFF --elapsed--> STARTING
-       ^                    | timeout           | disable            | limit
-       +--- STOPPING <------+-------------------+                    v
-            (TERM, then KILL)                                      FAILED --enable--> STARTING
+DISABLED --enable--> STARTING --ready--> RUNNING --exited--> BACKOFF --elapsed--> STARTING
+   ^                    | timeout           | disable            | limit
+   +--- STOPPING <------+-------------------+                    v
+        (TERM, then KILL)                                      FAILED --enable--> STARTING
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def advance(state: PluginState, trigger: Trigger) -> PluginState:
     try:
         return TRANSITIONS[state, trigger]
     except KeyError:
-        raise errors.Conflict(
-            f"cannot {trigger.value} a plugin that is {state.value}"
-        ) from None
+        raise errors.Conflict(f"cannot {trigger.value} a plugin that is {state.value}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

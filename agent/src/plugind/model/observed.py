@@ -41,8 +41,8 @@ class Observation:
     plugins    Engine API plugin objects, as `GET /plugins` lists them
     volumes    Engine API volume objects, as `GET /volumes` lists them
     digests    manifest digest by plugin id, where the engine knows it
-    holders    who uses a plugin, by its name: `volume/<name>`, or any other text; None derives
-               them from the volumes, as Docker counts
+    mounted    the volumes in use now, by their plugin's name, as `volume/<name>`; None where the
+               engine cannot tell, so that every volume counts as in use
     drivers    volume drivers besides managed plugins: `local`, legacy plugins
     in_place   the engine upgrades an enabled plugin in one step and goes back when that fails
     warnings   to be passed on to the user
@@ -51,7 +51,7 @@ class Observation:
     plugins: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
-    holders: Mapping[str, tuple[str, ...]] | None = None
+    mounted: Mapping[str, tuple[str, ...]] | None = None
     drivers: tuple[str, ...] = ("local",)
     in_place: bool = False
     warnings: tuple[str, ...] = ()
@@ -59,7 +59,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPlugin:
-    """An installed plugin. `reference` is where it came from."""
+    """An installed plugin. `reference` is where it came from.
+
+    `holders` lose their volumes if it goes, `disturbed` also if it only stops for a moment.
+    """
 
     id: str
     name: str
@@ -69,6 +72,7 @@ class ObservedPlugin:
     config: config_.PluginConfig
     settings: settings_.Settings
     holders: tuple[str, ...] = ()
+    disturbed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +109,10 @@ def read(observation: Observation) -> Observed:
     plugins = {}
     for document in observation.plugins:
         name = document["Name"]
-        if observation.holders is None:
-            held = sorted(f"volume/{v.name}" for v in volumes.values() if v.driver == name)
-        else:
-            held = sorted(observation.holders.get(name, ()))
+        held = tuple(sorted(f"volume/{v.name}" for v in volumes.values() if v.driver == name))
+        mounted = held if observation.mounted is None else observation.mounted.get(name, ())
         digest = observation.digests.get(document["Id"])
-        plugins[name] = _plugin(document, digest, tuple(held))
+        plugins[name] = _plugin(document, digest, held, tuple(sorted(mounted)))
     return Observed(
         plugins=plugins,
         volumes=volumes,
@@ -154,7 +156,10 @@ def read_config(document: Mapping[str, Any]) -> config_.PluginConfig:
 
 
 def _plugin(
-    document: Mapping[str, Any], digest: str | None, holders: tuple[str, ...]
+    document: Mapping[str, Any],
+    digest: str | None,
+    holders: tuple[str, ...],
+    disturbed: tuple[str, ...],
 ) -> ObservedPlugin:
     settings = document.get("Settings") or {}
     config = read_config(document.get("Config") or {})
@@ -176,6 +181,7 @@ def _plugin(
             devices=devices if len(devices) == len(config.devices) else config.devices,
         ),
         holders=holders,
+        disturbed=disturbed,
     )
 
 

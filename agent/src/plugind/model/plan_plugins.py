@@ -7,8 +7,8 @@
     to be removed   [disable] -> remove
 
 An engine that upgrades in place does not need the disable, unless settings change as well.
-Disabling a plugin that is in use takes its users' volumes away, also if only for a moment, so it
-needs `force`.
+Disabling a plugin that has volumes takes them away, so it needs `force`. If it is only for a moment,
+an engine that knows which volumes are mounted counts only those.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _disable(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin, reasons:
     text = f"disable plugin {wanted.name}"
     if reasons:
         text += ", so that " + " and ".join(reasons)
-    if not _may_stop(draft, wanted, have, text):
+    if not _may_stop(draft, wanted, have.disturbed if reasons else have.holders, text):
         return False
     draft.add(
         steps.PLUGIN_DISABLE,
@@ -226,7 +226,7 @@ def _disable(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin, reasons:
 
 def _remove(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin) -> None:
     text = f"remove plugin {wanted.name}"
-    if not _may_stop(draft, wanted, have, text):
+    if not _may_stop(draft, wanted, have.holders, text):
         return
     if have.enabled:
         _disable(draft, wanted, have, [])
@@ -240,10 +240,10 @@ def _remove(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin) -> None:
     )
 
 
-def _may_stop(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin, text: str) -> bool:
+def _may_stop(draft: Draft, wanted: DesiredPlugin, users: Iterable[str], text: str) -> bool:
     """True unless somebody holds the plugin who is not removed by this plan either."""
-    leaving = {draft.steps[position].resource for position in draft.released.get(have.name, ())}
-    holders = [holder for holder in have.holders if holder not in leaving]
+    leaving = {draft.steps[position].resource for position in draft.released.get(wanted.name, ())}
+    holders = [user for user in users if user not in leaving]
     if holders and not wanted.force:
         draft.problem(
             wanted.resource,

@@ -2,8 +2,8 @@
 # Copyright: plugind.engine contributors
 """JSON Schemas that ship with the package, and validation that reports every problem at once.
 
-    config       config.schema.json, a plugin's config.json after `fold_keys`
-    declaration  declaration.schema.json, the input of `plugind apply`
+config       config.schema.json, a plugin's config.json after `fold_keys`
+declaration  declaration.schema.json, the input of `plugind apply`
 """
 
 from __future__ import annotations

@@ -33,12 +33,15 @@ def test_a_plugin_without_reference_came_from_its_name() -> None:
     assert read(plugin(PluginReference="NOT A REFERENCE")).reference.domain == ""
 
 
-def test_holders_are_the_volumes_unless_the_engine_knows_better() -> None:
+def test_a_short_stop_disturbs_mounted_volumes_where_the_engine_knows_them() -> None:
     volumes = ({"Name": "b", "Driver": "x:latest"}, {"Name": "a", "Driver": "x:latest"})
-    assert read(plugin(), volumes=volumes).holders == ("volume/a", "volume/b")
-    assert read(plugin(), volumes=volumes, holders={}).holders == ()
-    held = {"x:latest": ("container c", "volume/a")}
-    assert read(plugin(), holders=held).holders == ("container c", "volume/a")
+    every = ("volume/a", "volume/b")
+    unknown = read(plugin(), volumes=volumes)
+    assert (unknown.holders, unknown.disturbed) == (every, every)
+    none = read(plugin(), volumes=volumes, mounted={})
+    assert (none.holders, none.disturbed) == (every, ())
+    one = read(plugin(), volumes=volumes, mounted={"x:latest": ("volume/a",)})
+    assert (one.holders, one.disturbed) == (every, ("volume/a",))
 
 
 def test_devices_come_from_settings_unless_docker_has_forgotten_some() -> None:

@@ -221,3 +221,14 @@ def test_the_offer_is_what_is_accepted() -> None:
         Privilege(name="network", value=("host",), description="permissions to access a network")
         in step.offer.privileges
     )
+
+
+@pytest.mark.parametrize("change", [SET, V2])
+def test_a_short_stop_needs_force_only_for_mounted_volumes(change: dict[str, Any]) -> None:
+    declared = declare(**change)
+    assert D in kinds(plan_for(declared, ON, volume(), mounted={}))
+    busy = {"x:latest": ("volume/v",)}
+    assert "in use by volume/v" in problem(plan_for(declared, ON, volume(), mounted=busy))
+    assert D in kinds(plan_for(declare(**change, force=True), ON, volume(), mounted=busy))
+    removal = declare(state="absent")
+    assert "in use by volume/v" in problem(plan_for(removal, ON, volume(), mounted={}))
