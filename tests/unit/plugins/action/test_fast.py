@@ -231,7 +231,10 @@ def test_become(play, fake, tmp_path: Path, method: str, pipelining: str, fast: 
             directory.chmod(0o755)
     done = play(
         {**plugin(fake, name="x"), "become": True},
-        environ={"ANSIBLE_PIPELINING": pipelining, "ANSIBLE_REMOTE_TMP": "/tmp/.ansible-${USER}"},
+        environ={
+            "ANSIBLE_PIPELINING": pipelining,
+            "ANSIBLE_REMOTE_TMP": f"{fake.path.parent}/tmp-${{USER}}",
+        },
         vars={
             "ansible_become_method": method,
             "ansible_become_user": "nobody",
