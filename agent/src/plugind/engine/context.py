@@ -114,6 +114,7 @@ class Engine:
     locks: Locks = field(default_factory=Locks)
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
     writers: int = 0
+    keep_blobs: bool = False
     degraded: str | None = None
 
     def dirs(self, plugin_id: str) -> PluginDirs:

@@ -4,7 +4,8 @@
 
 Collection follows the records, manifests included, so that a later push of a pulled plugin still
 finds its layers (the original deletes them). Blobs of operations under way are pinned; while a
-plugin is being created nothing is collected, as its digests are known only in the end.
+plugin is being created nothing is collected, as its digests are known only in the end; nor while
+there are records that could not be read, as nobody knows what they need.
 """
 
 from __future__ import annotations
@@ -29,6 +30,6 @@ async def collect(engine: Engine) -> None:
 
 
 def _is_needed(engine: Engine, digest: Digest) -> bool:
-    if engine.writers or digest in engine.pins:
+    if engine.writers or engine.keep_blobs or digest in engine.pins:
         return True
     return any(digest in entry.plugin.blobs for entry in engine.entries.values())

@@ -16,6 +16,7 @@ from plugind import errors, log
 from plugind.engine import garbage, launch, logs, supervise
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
+from plugind.model.plugin import Plugin
 
 
 async def reconcile(engine: Engine) -> None:
@@ -40,7 +41,9 @@ async def load(engine: Engine) -> None:
     loaded, broken = await asyncio.to_thread(engine.plugin_store.load_all)
     for what in broken:
         log.error(f"set aside a broken plugin record: {what}")
+    engine.keep_blobs = bool(broken)
     for plugin in loaded:
+        await confirm_upgrade(engine, plugin)
         entry = Entry(plugin)
         entry.settled.set()
         engine.entries[plugin.id] = entry
@@ -48,6 +51,14 @@ async def load(engine: Engine) -> None:
     for what in broken:
         log.error(f"set aside a broken volume record: {what}")
     engine.volumes.update({volume.name: volume for volume in volumes})
+
+
+async def confirm_upgrade(engine: Engine, plugin: Plugin) -> None:
+    """Drop the version that an upgrade replaced, if a crash kept the upgrade from doing so."""
+    try:
+        await asyncio.to_thread(engine.plugin_store.discard_previous, plugin.id)
+    except errors.PlugindError as exc:
+        log.warning(f"cannot drop the previous version: {exc}", plugin=plugin.id)
 
 
 async def settle(engine: Engine, entry: Entry) -> None:
