@@ -41,6 +41,11 @@ class VirtualClock:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
 
+    @property
+    def is_slept_on(self) -> bool:
+        """True while somebody sleeps."""
+        return bool(self._sleepers)
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds

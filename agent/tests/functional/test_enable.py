@@ -8,13 +8,12 @@ import asyncio
 
 import pytest
 
-from fakes.runtime import FakeHost
 from plugind import errors
 from plugind.engine import describe, enable, lookup, volumes
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants
-from support.engine import World
+from support.engine import World, until
 
 
 async def prepared(world: World, behaviour: str, output: str = "", **changes: object) -> Plugin:
@@ -124,7 +123,7 @@ async def test_one_that_answers_garbage_is_enabled_and_its_calls_fail(world: Wor
     await enable.enable(world.engine, "toy", timeout=5)
     socket = world.entry(plugin).socket
     assert socket is not None
-    with pytest.raises(errors.System, match="VolumeDriver.List: plugin answered with something"):
+    with pytest.raises(errors.System, match=r"VolumeDriver\.List: plugin answered with something"):
         await socket.call("VolumeDriver.List", {}, timeout=5)
 
 
@@ -159,7 +158,7 @@ async def test_what_cannot_start_says_why_and_leaves_nothing(
 async def test_a_client_that_goes_away_stops_what_it_started(world: World) -> None:
     plugin = await prepared(world, "silent")
     task = asyncio.create_task(enable.enable(world.engine, "toy", timeout=600))
-    await started(world.host, plugin.id)
+    await until(lambda: plugin.id in world.host.processes)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -201,9 +200,3 @@ async def test_nobody_can_be_enabled_under_a_name_that_is_not_installed(world: W
         with pytest.raises(errors.NotFound, match=r'^plugin "nobody" not found$'):
             await story
     assert lookup.list_plugins(world.engine) == []
-
-
-async def started(host: FakeHost, plugin_id: str) -> None:
-    """Return once the plugin's process runs."""
-    while plugin_id not in host.processes:
-        await asyncio.sleep(0)

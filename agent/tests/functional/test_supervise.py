@@ -14,7 +14,7 @@ from plugind.engine.context import Entry
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants
-from support.engine import World
+from support.engine import World, until
 
 
 async def give_up_on(world: World, plugin: Plugin) -> Entry:
@@ -140,8 +140,7 @@ async def test_disabling_ends_a_restart_under_way(world: World) -> None:
     world.host.behave(plugin.id, "silent")
     world.host.kill(plugin.id)
     world.clock.advance(await world.clock.sleeper())
-    while not world.host.is_running(plugin.id):
-        await asyncio.sleep(0)
+    await until(lambda: world.host.is_running(plugin.id))
     await enable.disable(world.engine, "toy", force=False)
     assert world.entry(plugin).state is PluginState.DISABLED
     assert not world.host.is_running(plugin.id)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -172,3 +172,9 @@ async def chunks(body: bytes, size: int = 4096) -> AsyncIterator[bytes]:
     """A request's body as it comes."""
     for start in range(0, len(body), size):
         yield body[start : start + size]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop go on until something holds that nobody tells of."""
+    while not condition():  # noqa: ASYNC110 - what the fakes do raises no event
+        await asyncio.sleep(0)

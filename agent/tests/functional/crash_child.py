@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Operations in processes of their own, which a crash point kills in the middle (kill -9).
+
+    stdin    DIRECTORY OPERATION [POINT]     a line each; every one is a fork of this process
+    stdout   0 | 1 | -9                      how it ended
+    DIRECTORY/trace, /journal                points that were passed; calls that the driver got
+
+A plugin of the fake runtime dies with its process, so what follows is the boot of a whole host. That
+plugins outlive the agent is for `system/test_crash.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from plugind import checkpoint
+from plugind.engine import configure, enable, mounting, remove, upgrade, volumes
+from support import content, invariants
+from support.engine import World, until
+
+Operation = Callable[[World], Awaitable[object]]
+
+
+async def create(world: World) -> None:
+    await world.create("new", content.context(content.config(description="created")))
+
+
+async def install(world: World) -> None:
+    await world.install(world.publish("new", description="pulled"), "new")
+
+
+async def upgrade_toy(world: World) -> None:
+    await upgrade.upgrade(
+        world.engine,
+        "toy",
+        world.publish("toy", "v2"),
+        accepted=(),
+        credentials=None,
+        progress=world.lines.append,
+    )
+
+
+async def set_toy(world: World) -> None:
+    await configure.configure(world.engine, "toy", ["DEBUG=1"])
+
+
+async def enable_toy(world: World) -> None:
+    await enable.enable(world.engine, "toy", timeout=0)
+
+
+async def disable_used(world: World) -> None:
+    await enable.disable(world.engine, "used", force=True)
+
+
+async def remove_toy(world: World) -> None:
+    await remove.remove(world.engine, "toy", force=False)
+
+
+async def remove_used(world: World) -> None:
+    await remove.remove(world.engine, "used", force=True)
+
+
+async def create_volume(world: World) -> None:
+    await volumes.create_volume(
+        world.engine, name="new", driver="used", options={"o": "1"}, labels={"l": "1"}
+    )
+
+
+async def remove_volume(world: World) -> None:
+    await volumes.remove_volume(world.engine, "free", force=False)
+
+
+async def mount(world: World) -> None:
+    await mounting.mount_volume(world.engine, "free", "web")
+
+
+async def unmount(world: World) -> None:
+    await mounting.unmount_volume(world.engine, "kept", "holder")
+
+
+OPERATIONS: dict[str, Operation] = {
+    "create": create,
+    "install": install,
+    "upgrade": upgrade_toy,
+    "set": set_toy,
+    "enable": enable_toy,
+    "disable": disable_used,
+    "remove": remove_toy,
+    "remove-used": remove_used,
+    "create-volume": create_volume,
+    "remove-volume": remove_volume,
+    "mount": mount,
+    "unmount": unmount,
+}
+
+
+async def prepare(world: World) -> None:
+    """`toy` is disabled; `used` runs, with volumes `free` and `kept`, the latter mounted."""
+    await world.install(world.publish("toy"), "toy")
+    await world.running("used", description="used")
+    for name in ("free", "kept"):
+        await volumes.create_volume(
+            world.engine, name=name, driver="used", options=None, labels={"of": name}
+        )
+    await mounting.mount_volume(world.engine, "kept", "holder")
+
+
+class Journal(list[tuple[str, Any]]):
+    """The calls that a driver gets, on disk before it answers."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def append(self, call: tuple[str, Any]) -> None:
+        super().append(call)
+        with self._path.open("a") as file:
+            file.write(json.dumps(call) + "\n")
+
+
+def read_journal(base: Path) -> list[tuple[str, Any]]:
+    """Return the calls of the operation that was killed."""
+    path = base / "journal"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(name.rpartition(".")[2], body) for name, body in map(json.loads, lines)]
+
+
+def boot(base: Path) -> World:
+    """Return a world on the disk of another one; drivers' backends know what they knew."""
+    world = World(base)
+    used = invariants.load_records(world.layout.root).get("used:latest")
+    if used is not None:
+        backend: dict[str, dict[str, Any]] = {"free": {}, "kept": {}}
+        for method, body in read_journal(base):
+            if method == "Create":
+                backend[body["Name"]] = body["Opts"] or {}
+            elif method == "Remove":
+                backend.pop(body["Name"])
+        world.host.volumes[used["id"]] = backend
+    return world
+
+
+async def settle(world: World) -> None:
+    """Let every plugin that is to run come back."""
+
+    def is_settled() -> bool:
+        if world.clock.is_slept_on:
+            world.clock.advance(60)
+        return all(entry.settled.is_set() for entry in world.engine.entries.values())
+
+    await until(is_settled)
+
+
+async def operate(base: Path, name: str, point: str) -> None:
+    """Do one operation; die at `point`, or write down every point that is passed."""
+    world = boot(base)
+    await world.registry.__aenter__()
+    await world.open()
+    if name == "prepare":
+        await prepare(world)
+        return
+    await settle(world)
+    for process in world.host.processes.values():
+        process.plugin.calls = Journal(base / "journal")
+    with (base / "trace").open("w", buffering=1) as trace:
+        if point:
+            os.environ[checkpoint.VARIABLE] = point
+        else:
+            checkpoint.hook = lambda passed: print(passed, file=trace)
+        await OPERATIONS[name](world)
+
+
+def serve() -> None:
+    """Fork for each line of `directory operation [point]`; answer the exit status of the fork."""
+    for line in sys.stdin:
+        base, name, *point = line.split()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                asyncio.get_event_loop_policy().new_event_loop().run_until_complete(
+                    operate(Path(base), name, point[0] if point else "")
+                )
+            except BaseException:  # noqa: BLE001 - whatever it is, the fork must not return
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)  # as a kill: nobody says goodbye
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Every crash point of every operation: die there, boot, look at what must hold, do it again."""
+
+from __future__ import annotations
+
+import collections
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functional import crash_child
+from plugind import checkpoint, errors
+from plugind.model.lifecycle import PluginState
+from support import invariants
+from support.engine import World
+
+#: Points that no operation of this engine passes; the stores' own tests do.
+NOT_REACHED = {
+    "pull:before-commit", "pull:after-commit", "rollback:before-commit", "rollback:after-commit",
+}  # fmt: skip
+#: What an operation that was done before the crash says when it is done again.
+DONE_ALREADY = (errors.Conflict, errors.InvalidParameter, errors.NotFound)
+
+
+class Crasher:
+    """The process that forks one process for each operation."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        path = os.pathsep.join(filter(None, sys.path))
+        self._process = subprocess.Popen(
+            [sys.executable, crash_child.__file__],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+            env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+        self.run(directory / "prepared", "prepare")
+
+    def run(self, base: Path, name: str, point: str = "", *, status: int = 0) -> None:
+        base.mkdir(exist_ok=True)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{base} {name} {point}\n")
+        answer = self._process.stdout.readline().strip()
+        assert answer == str(status), f"{name} at {point or 'no point'} ended with {answer}"
+
+    def fresh(self, base: Path) -> Path:
+        """Return a copy of the prepared world."""
+        return Path(shutil.copytree(self.directory / "prepared", base, symlinks=True))
+
+    def trace(self, name: str, base: Path) -> list[str]:
+        """Return the points that an operation passes, the N-th time as `point:N`."""
+        self.run(self.fresh(base), name)
+        counts: collections.Counter[str] = collections.Counter()
+        points = []
+        for point in (base / "trace").read_text().split():
+            counts[point] += 1
+            points.append(f"{point}:{counts[point]}")
+        return points
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def crasher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crasher]:
+    found = Crasher(tmp_path_factory.mktemp("crash"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def traces(crasher: Crasher) -> dict[str, list[str]]:
+    """The points of every operation."""
+    base = crasher.directory
+    return {name: crasher.trace(name, base / name) for name in crash_child.OPERATIONS}
+
+
+def test_every_point_is_passed_by_some_operation(traces: dict[str, list[str]]) -> None:
+    passed = {point.rpartition(":")[0] for points in traces.values() for point in points}
+    assert set(checkpoint.NAMES) - passed == NOT_REACHED
+
+
+@pytest.mark.parametrize("name", list(crash_child.OPERATIONS))
+async def test_whatever_is_killed_in_the_middle_can_be_done_again(
+    crasher: Crasher, traces: dict[str, list[str]], name: str, tmp_path: Path
+) -> None:
+    for number, point in enumerate(traces[name]):
+        base = crasher.fresh(tmp_path / str(number))
+        crasher.run(base, name, point, status=-9)
+        async with crash_child.boot(base) as world:
+            await crash_child.settle(world)
+            check(world, base, name, point)
+            world.host.starts.clear()
+            try:
+                await crash_child.OPERATIONS[name](world)
+            except DONE_ALREADY as exc:
+                done_already = str(exc)
+            else:
+                done_already = ""
+            check_done(world, name, f"{point} {done_already}")
+            await world.reopen()
+            await crash_child.settle(world)
+            check_done(world, name, point)
+
+
+def check(world: World, base: Path, name: str, point: str) -> None:
+    """What must hold after any crash."""
+    where = f"{name} at {point}"
+    invariants.check(world.layout.root)
+    records = invariants.load_records(world.layout.root)
+    for entry in world.engine.entries.values():
+        plugin = entry.plugin
+        assert records[plugin.name]["enabled"] == plugin.enabled, where
+        wanted = PluginState.RUNNING if plugin.enabled else PluginState.DISABLED
+        assert entry.state is wanted, (where, plugin.name, entry.state)
+        assert world.host.is_running(plugin.id) == plugin.enabled, where
+    assert "toy:latest" in records or name == "remove", where
+    # Once it has answered, it comes back; before, it does not.
+    if name == "enable":
+        answered = point in ("save:after-commit:1", "enable:after-commit:1")
+        assert records["toy:latest"]["enabled"] == answered, where
+    check_volumes(world, base, where)
+
+
+def check_volumes(world: World, base: Path, where: str) -> None:
+    volumes = invariants.load_volumes(world.layout.root)
+    calls = crash_child.read_journal(base)
+    assert volumes["kept"]["labels"] == {"of": "kept"}, where
+    if "free" in volumes:
+        assert volumes["free"]["labels"] == {"of": "free"}, where
+    else:
+        assert ("Remove", {"Name": "free"}) in calls, where
+    # A mount that the driver was asked for has its reference, until the driver undid it.
+    undone = [body["ID"] for method, body in calls if method == "Unmount"]
+    for method, body in calls:
+        if method == "Mount" and body["ID"] not in undone:
+            refs = world.engine.volume_store.mounts(body["Name"])
+            assert body["ID"] in [ref.id for ref in refs], where
+    if not undone:
+        assert [ref.holder for ref in world.engine.volume_store.mounts("kept")] == ["holder"], where
+
+
+def check_done(world: World, name: str, where: str) -> None:
+    """What must hold once the operation was done again."""
+    invariants.check(world.layout.root)
+    records = invariants.load_records(world.layout.root)
+    volumes = invariants.load_volumes(world.layout.root)
+    holders = {v: [r.holder for r in world.engine.volume_store.mounts(v)] for v in volumes}
+    done = {
+        "create": lambda: "new:latest" in records,
+        "install": lambda: "new:latest" in records,
+        "upgrade": lambda: records["toy:latest"]["remote"].endswith(":v2"),
+        "set": lambda: "DEBUG=1" in records["toy:latest"]["settings"]["env"],
+        "enable": lambda: records["toy:latest"]["enabled"],
+        "disable": lambda: not records["used:latest"]["enabled"],
+        "remove": lambda: "toy:latest" not in records,
+        "remove-used": lambda: "used:latest" not in records and "kept" in volumes,
+        "create-volume": lambda: volumes["new"]["labels"] == {"l": "1"},
+        "remove-volume": lambda: "free" not in volumes,
+        "mount": lambda: holders["free"] == ["web"],
+        "unmount": lambda: holders["kept"] == [],
+    }[name]
+    assert done(), where
