@@ -276,16 +276,10 @@ def _get(options: argparse.Namespace, path: str) -> Any:
 
 
 def _stream(options: argparse.Namespace, path: str) -> Iterable[bytes]:
-    """Yield the lines of an answer as they come; a refusal raises."""
+    """Yield the lines of an answer as they come; a refusal and an end too early raise."""
     connection = _connect(options)
     try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        if response.status >= 300:
-            raise ctl_http.Refused(
-                response.status, str(json.loads(response.read()).get("message", response.reason))
-            )
-        yield from response
+        yield from ctl_http.stream_lines(connection, "GET", path)
     finally:
         connection.close()
 

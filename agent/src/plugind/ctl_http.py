@@ -109,18 +109,35 @@ def read_lines(
     connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Send an empty body, yield the lines of a progress stream; an error line raises Refused."""
+    for raw in stream_lines(connection, method, path, headers, body=b""):
+        if not raw.strip():
+            continue
+        line = _decoded(raw, path)
+        if line.get("error"):
+            raise Refused(500, str(line["error"]))
+        yield line
+
+
+def stream_lines(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come; Unreachable if it breaks off."""
     with _transport(method, path):
-        connection.request(method, path, body=b"", headers=dict(headers))
+        connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
         if response.status >= 300:
             raise Refused(response.status, _message(response, response.read()))
-        for raw in response:
-            if not raw.strip():
-                continue
-            line = _decoded(raw, path)
-            if line.get("error"):
-                raise Refused(500, str(line["error"]))
-            yield line
+        rest = b""
+        # Not `for line in response`: that takes a broken connection for the end, in silence.
+        while piece := response.read1(64 * 1024):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest
 
 
 class ChunkedBody:

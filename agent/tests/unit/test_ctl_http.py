@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,25 @@ def test_credentials_are_spelled_as_docker_spells_them() -> None:
 def test_names_in_paths() -> None:
     assert ctl_http.quote("r.example:5000/a/b:1") == "r.example:5000/a/b:1"
     assert ctl_http.quote("a b?") == "a%20b%3F"
+
+
+def test_a_stream_that_breaks_off_is_not_taken_for_its_end(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def answer_half(listener: socket.socket) -> None:
+        with listener.accept()[0] as client:
+            client.recv(65536)
+            client.sendall(head + b'10\r\n{"status": "a"}\n\r\n')
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        server = threading.Thread(target=answer_half, args=(listener,))
+        server.start()
+        connection = ctl_http.connect(f"unix://{tmp_path}/s")
+        stream = ctl_http.read_lines(connection, "POST", "/push", {})
+        assert next(stream) == {"status": "a"}
+        with pytest.raises(ctl_http.Unreachable, match="the connection broke"):
+            next(stream)
+        connection.close()
+        server.join()
