@@ -73,14 +73,27 @@ def probe(path: Path) -> str | None:
 async def _until_listening(path: Path) -> None:
     """Wait for the name to appear (an event), then for listen(2), of which no event tells."""
     delay = _SHORTEST
+    while probe(path) is not None:
+        if _is_absent(path) and await _appears(path):
+            delay = _SHORTEST
+        else:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST)
+
+
+async def _appears(path: Path) -> bool:
+    """Wait until the name appears, but not for long: a restart replaces the whole directory.
+
+    False if its directory cannot be watched.
+    """
     with _watch(path.parent) as changes:
-        while probe(path) is not None:
-            if changes is not None and _is_absent(path):
-                await changes.wait_for(path.name)
-                delay = _SHORTEST
-            else:
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, _LONGEST)
+        if changes is None:
+            return False
+        if _is_absent(path):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LONGEST):
+                    await changes.wait_for(path.name)
+        return True
 
 
 def _is_absent(path: Path) -> bool:

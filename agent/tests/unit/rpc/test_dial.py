@@ -122,3 +122,14 @@ async def test_a_full_queue_is_somebody_who_listens(tmp_path: Path) -> None:
         assert dial.probe(path) is None
         for client in clients:
             client.close()
+
+
+async def test_a_directory_that_a_restart_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "plugin" / "s"
+    path.parent.mkdir()
+    waiting = asyncio.ensure_future(dial.wait_listening(path, 30, exited=running()))
+    await asyncio.sleep(0.01)
+    path.parent.rmdir()
+    path.parent.mkdir()
+    async with await serve(path):
+        await waiting
