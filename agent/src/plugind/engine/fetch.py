@@ -9,10 +9,12 @@ a layer overlap; nothing is read twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import checkpoint
+from plugind import checkpoint, errors
 from plugind.engine import ending, ports
 from plugind.engine.context import Engine
 from plugind.model import config as config_
@@ -75,10 +77,24 @@ async def fetch_and_extract(
     diff_ids = resolved.config.diff_ids or ()
     for position, layer in enumerate(resolved.manifest.layers):
         diff_id = diff_ids[position] if len(diff_ids) == len(resolved.manifest.layers) else None
-        await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
+        with _named(layer):
+            await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
         checkpoint.checkpoint("pull:after-layer")
     await asyncio.to_thread(engine.content.put, resolved.config_raw)
     await asyncio.to_thread(engine.content.put, resolved.manifest.raw)
+
+
+@contextlib.contextmanager
+def _named(layer: Descriptor) -> Iterator[None]:
+    """Let errors of the archive say which layer it was, in Docker's words."""
+    try:
+        yield
+    except errors.System as exc:
+        if str(layer.digest) in exc.message:
+            raise
+        hostile = isinstance(exc, errors.HostileArchive)
+        kind = errors.HostileArchive if hostile else errors.System
+        raise kind(f"error applying layer for digest {layer.digest}: {exc}") from exc
 
 
 async def _layer(
