@@ -101,6 +101,8 @@ async def _copy(engine: Engine, plugin_id: str, offset: int) -> None:
         async for line in _follow(path, offset, reader):
             _emit(plugin_id, line)
             if reader.size > engine.options.log_max_bytes:
+                # Lines of the old file may still come; they are no reason to rotate the new one.
+                reader.size = 0
                 await _rotate(engine, plugin_id, path)
     except asyncio.CancelledError:
         for line in reader.lines():
