@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Declarations carried out on the engine itself; the planner has tests of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plugind import errors
+from plugind.engine import apply, lookup
+from plugind.model.lifecycle import PluginState
+from support import invariants
+from support.engine import World
+
+
+async def declare(world: World, *, dry_run: bool = False, **document: Any) -> dict[str, Any]:
+    return await apply.apply(world.engine, document, dry_run=dry_run)
+
+
+def toy(world: World, tag: str = "latest", **more: Any) -> dict[str, Any]:
+    return {"name": "toy", "source": str(world.ref(tag=tag)), "state": "enabled", **more}
+
+
+async def test_a_declaration_is_made_true_and_then_nothing_is_left_to_do(world: World) -> None:
+    world.publish()
+    volume = {"name": "v", "driver": "toy", "options": {"o": "1"}}
+    document = {"plugins": [toy(world, settings={"env": {"DEBUG": "1"}})], "volumes": [volume]}
+    planned = await declare(world, dry_run=True, **document)
+    assert (planned["changed"], planned["failed"]) == (True, False)
+    invariants.check_empty(world.layout.root)
+    done = await declare(world, **document)
+    assert (done["changed"], done["failed"]) == (True, False), done
+    assert done["diff"] == planned["diff"]
+    plugin = lookup.find(world.engine, "toy")
+    assert plugin.enabled
+    assert "DEBUG=1" in plugin.settings.env
+    assert set(invariants.load_volumes(world.layout.root)) == {"v"}
+    again = await declare(world, **document)
+    assert (again["changed"], again["msg"]) == (False, "nothing to do")
+
+
+async def test_an_upgrade_stops_the_plugin_for_a_moment_only(world: World) -> None:
+    plugin = await world.running()
+    world.publish(tag="v2")
+    done = await declare(world, plugins=[toy(world, "v2")])
+    assert not done["failed"], done
+    entry = world.entry(plugin)
+    assert entry.state is PluginState.RUNNING
+    assert entry.plugin.remote == str(world.ref(tag="v2"))
+    assert world.host.starts == [plugin.id] * 2
+
+
+async def test_an_upgrade_that_fails_brings_the_old_version_back(world: World) -> None:
+    plugin = await world.running()
+    world.publish(tag="v2", layers=[b"this is no tar" * 99])
+    done = await declare(world, plugins=[toy(world, "v2")])
+    assert done["failed"]
+    assert "error applying layer" in done["msg"]
+    assert world.entry(plugin).state is PluginState.RUNNING
+    assert world.entry(plugin).plugin.remote == plugin.remote
+    invariants.check(world.layout.root)
+
+
+async def test_an_install_whose_enable_fails_leaves_nothing(world: World) -> None:
+    world.publish(entrypoint=["/absent"])
+    done = await declare(world, plugins=[toy(world)])
+    assert done["failed"]
+    assert 'entrypoint "/absent"' in done["msg"]
+    invariants.check_empty(world.layout.root)
+
+
+async def test_absent_means_gone(world: World) -> None:
+    await world.running()
+    done = await declare(world, plugins=[{"name": "toy", "state": "absent", "force": True}])
+    assert (done["changed"], done["failed"]) == (True, False), done
+    invariants.check_empty(world.layout.root)
+
+
+async def test_what_is_no_declaration_is_refused(world: World) -> None:
+    with pytest.raises(errors.InvalidParameter):
+        await declare(world, plugins=[{"nome": "toy"}])
+
+
+async def test_a_query_shows_what_there_is(world: World) -> None:
+    await world.running()
+    found = await apply.query(world.engine, {"plugins": None, "volumes": []})
+    assert [plugin["Name"] for plugin in found["plugins"]] == ["toy:latest"]
+    assert (found["volumes"], found["warnings"]) == ([], [])
+    assert found["info"]["Plugins"]["Volume"] == ["local", "toy:latest"]
+    found = await apply.query(world.engine, {"plugins": ["nobody"]})
+    assert found["plugins"] == []
