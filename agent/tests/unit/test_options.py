@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from plugind import errors, options
+from plugind.options import DaemonOptions
+
+
+def load(
+    tmp_path: Path, text: str, env: dict[str, str] | None = None, **arguments: str
+) -> DaemonOptions:
+    file = tmp_path / "plugind.toml"
+    file.write_text(text)
+    return options.load(file, env or {}, arguments)
+
+
+def test_defaults_are_where_the_documentation_says(tmp_path: Path) -> None:
+    assert load(tmp_path, "") == DaemonOptions()
+
+
+def test_argv_beats_environment_beats_file(tmp_path: Path) -> None:
+    text = '[daemon]\nroot = "/a"\nlogs = "/a"\ngroup = "a"\n'
+    env = {"PLUGIND_LOGS": "/b", "PLUGIND_GROUP": "b"}
+    found = load(tmp_path, text, env, group="c")
+    assert (found.root, found.logs, found.group) == (Path("/a"), Path("/b"), "c")
+
+
+def test_every_table_is_read(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        """
+        [daemon]
+        enable_timeout = 5
+        [registry]
+        insecure = ["a:5000"]
+        [registry.mirrors]
+        "docker.io" = ["m"]
+        [runtime]
+        binary = "crun"
+        [restart]
+        limit = 3
+        """,
+    )
+    assert found.enable_timeout == 5.0
+    assert found.registry_insecure == ("a:5000",)
+    assert found.registry_mirrors == {"docker.io": ("m",)}
+    assert (found.runtime_binary, found.restart_limit) == ("crun", 3)
+
+
+def test_the_socket_follows_the_run_directory_unless_it_is_named(tmp_path: Path) -> None:
+    assert load(tmp_path, "", run="/r").socket == Path("/r/api.sock")
+    assert load(tmp_path, "", run="/r", socket="/s").socket == Path("/s")
+
+
+def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> None:
+    found = load(tmp_path, "", {"PLUGIND_REGISTRY_INSECURE": "a,b,"})
+    assert found.registry_insecure == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "cannot read "),
+        ("[deamon]\n", "unknown table [deamon]; known: daemon, registry, runtime, restart"),
+        ("daemon = 1\n", "unknown table [daemon]"),
+        ('[daemon]\nrot = "/a"\n', "unknown key daemon.rot"),
+        ('[daemon]\nroot = "a"\n', 'daemon.root: want an absolute path, got "a"'),
+        ("[daemon]\nroot = 1\n", "daemon.root: "),
+        ("[daemon]\nlog_max_bytes = -1\n", "daemon.log_max_bytes: want a number that is not"),
+        ("[daemon]\nlog_max_bytes = true\n", "daemon.log_max_bytes: want a number that is not"),
+        ('[daemon]\nenable_timeout = "soon"\n', "daemon.enable_timeout: "),
+        ("[daemon]\ngroup = 1\n", "daemon.group: want a string, got 1"),
+        ('[daemon]\nlog_level = "loud"\n', 'log_level is "loud", want debug, info, warning or'),
+        ("[registry]\ninsecure = [1]\n", "registry.insecure: want a list of strings"),
+        ('[registry]\nmirrors = ["a"]\n', "registry.mirrors: want a table"),
+    ],
+)
+def test_mistakes_name_the_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(errors.InvalidParameter, match=re.escape(message)):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("env", "arguments", "message"),
+    [
+        ({"PLUGIND_ROOT": "a"}, {}, "PLUGIND_ROOT: want an absolute path"),
+        ({}, {"log_max_bytes": "x"}, "--log_max_bytes: "),
+    ],
+)
+def test_mistakes_elsewhere_name_their_place(
+    tmp_path: Path, env: dict[str, str], arguments: dict[str, str], message: str
+) -> None:
+    with pytest.raises(errors.InvalidParameter, match=re.escape(message)):
+        load(tmp_path, "", env, **arguments)
+
+
+def test_a_file_that_was_named_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidParameter, match="cannot read"):
+        options.load(tmp_path / "absent.toml", {}, {})
+
+
+def test_every_option_is_documented_with_its_default() -> None:
+    described = options.__doc__ or ""
+    for name in DaemonOptions.__dataclass_fields__:
+        table, _, key = name.partition("_")
+        word = key if table in ("registry", "runtime", "restart") else name
+        assert re.search(rf"\b{word}\b", described), name
