@@ -134,8 +134,9 @@ options:
       options:
         description:
           - Options of the driver. Values are texts, see O(plugind.engine.plugin#module:settings).
-          - The agent's engine does not store the values of options whose names say that they are secrets, and
-            does not show them. It notices all the same if they change.
+          - They are stored on the host, readable for root only, and shown by C(docker volume inspect), as a
+            Docker Engine does. In results and diffs the values of options whose names say that they are secrets
+            are masked.
         type: dict
       labels:
         description: Labels of the volume. Other labels that it has are left alone.

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
             Path("/run/sshd").rmdir()
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every user may enter and write to, which tmp_path is not."""
+    with tempfile.TemporaryDirectory(prefix="plugind-ssh-") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
 @pytest.mark.parametrize(
     ("become", "pipelining", "fast"),
     [
@@ -89,16 +98,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
         ("su", "1", False),
     ],
 )
-def test_ssh(host, tmp_path: Path, become: str, pipelining: str, fast: bool) -> None:
+def test_ssh(host, tmp_path: Path, place: Path, become: str, pipelining: str, fast: bool) -> None:
     if become and shutil.which(become) is None:
         pytest.skip(f"{become} is not installed")
-    place = tmp_path / "fake"
-    place.mkdir(mode=0o777)
-    place.chmod(0o777)
-    for directory in tmp_path.parents:
-        if directory.name.startswith(("pytest-", "popen-")):
-            directory.chmod(0o755)
-    tmp_path.chmod(0o755)
     shutil.copy(FAKE, place / "plugind")
     (place / "plugind").chmod(0o755)
     (tmp_path / "secret.yml").write_text("secret: planted-over-ssh\n")
