@@ -60,7 +60,7 @@ async def serve(options: DaemonOptions) -> None:
     with lock.hold(place):
         engine = build_engine(options, place)
         engine.degraded = _open_store(place)
-        await reconcile.reconcile(engine)
+        await (reconcile.look if engine.degraded else reconcile.reconcile)(engine)
         application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
         with bound(options.socket, _gid(options.group)) as listener:
             runner = api_app.make_runner(application)

@@ -36,6 +36,25 @@ async def reconcile(engine: Engine) -> None:
     await garbage.collect(engine)
 
 
+async def look(engine: Engine) -> None:
+    """Load what can be read and change nothing: the store is a newer plugind's.
+
+    No record is set aside, no blob collected, no plugin started, stopped or purged.
+    """
+    for directory in sorted(engine.layout.plugins.glob("*")):
+        try:
+            plugin = await asyncio.to_thread(engine.plugin_store.load, directory.name)
+        except (errors.PlugindError, OSError) as exc:
+            log.error(f"cannot read a plugin of a newer plugind: {exc}", plugin=directory.name)
+            continue
+        entry = engine.entries[plugin.id] = Entry(plugin)
+        entry.settled.set()
+        entry.container = await engine.runtime.adopt(plugin.id)
+        if plugin.enabled and entry.container is not None:
+            launch.connect(engine, entry)
+            entry.advance(Trigger.ADOPT)
+
+
 async def load(engine: Engine) -> None:
     """Read every record from disk."""
     loaded, broken = await asyncio.to_thread(engine.plugin_store.load_all)
