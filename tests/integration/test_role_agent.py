@@ -69,7 +69,10 @@ class Room:
 
 
 @pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+def room(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Room]:
+    """Namespaces for the test; a parameter names more of them (`--net`: no network at all)."""
     missing = [name for name in ("unshare", "runc", "conmon") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root, {missing}")
@@ -78,7 +81,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
     monkeypatch.setenv("ANSIBLE_NOCOLOR", "1")
     (tmp_path / "room").mkdir()
     process = subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
+        ["unshare", *getattr(request, "param", ()), "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
          "--propagation", "private", "sh", "-c", ROOM, "room", str(tmp_path / "room")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -137,3 +140,30 @@ def test_life(room: Room, registry: str, directories: dict[str, Path], tmp_path:
     expect(True, role, *other, "-e agent_state=absent", "-e agent_purge=true")
     expect(True, between, given, "-e step=gone")
     assert changed(expect(True, role, *other, "-e agent_state=absent", "-e agent_purge=true")) == 0
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that the agent's wheel depends on, for the Python that the role will find."""
+    directory = tmp_path_factory.mktemp("wheelhouse")
+    (wheel,) = (ROOT / "roles/agent/files").glob("plugind-*.whl")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+         "--only-binary=:all:", "--dest", str(directory), str(wheel)],
+        check=True,
+    )  # fmt: skip
+    return directory
+
+
+@pytest.mark.parametrize("room", [("--net",)], indirect=True)
+def test_a_wheelhouse_needs_no_network(room: Room, wheelhouse: Path, tmp_path: Path) -> None:
+    role = write_playbook(tmp_path / "role.yml", {"roles": ["plugind.engine.agent"]})
+    # The wheels are for the Python of this test, so the role must not choose another one.
+    python = Path(sys.executable).resolve()
+    given = ["-e", f"agent_wheelhouse={wheelhouse}", "-e", f"agent_python={python}"]
+    rc, output = room.run(role, *given)
+    assert rc == 0, output
+    rc, output = room.run(role, *given)
+    assert (rc, changed(output)) == (0, 0), output
+    rc, output = room.run(role, *given, "-e agent_state=absent", "-e agent_purge=true")
+    assert rc == 0, output
