@@ -9,7 +9,7 @@ import asyncio
 import pytest
 
 from plugind import errors
-from plugind.engine import configure, enable, lookup, remove, upgrade, volumes
+from plugind.engine import configure, enable, lookup, mounting, remove, upgrade, volumes
 from plugind.engine.context import Entry
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
@@ -177,3 +177,54 @@ async def test_the_output_of_every_run_is_kept(world: World) -> None:
     world.clock.advance(await world.clock.sleeper())
     await world.entry(plugin).settled.wait()
     assert world.engine.log_path(plugin.id).read_text().count(" stdout F hello\n") == 2
+
+
+async def test_mounts_are_replayed_after_a_restart(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    path = await mounting.mount_volume(world.engine, "v", "web")
+    [ref] = world.engine.volume_store.mounts("v")
+    entry = world.entry(plugin)
+    with world.engine.events.subscribe() as stream:
+        world.host.kill(plugin.id)
+        world.clock.advance(await world.clock.sleeper())
+        actions = [(await anext(stream)).action for _ in range(2)]
+        replayed = await anext(stream)
+    assert actions == ["died", "restarted"]
+    assert replayed.action == "mount"
+    assert replayed.attributes == {
+        "driver": "toy:latest", "container": "web", "destination": path, "replayed": "true",
+    }  # fmt: skip
+    assert entry.state is PluginState.RUNNING
+    assert mounted_again(world, plugin, ref.id)
+    assert world.engine.volume_store.mounts("v") == (ref,)
+
+
+async def test_mounts_are_replayed_after_a_forced_disable(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    await mounting.mount_volume(world.engine, "v", "web")
+    [ref] = world.engine.volume_store.mounts("v")
+    await enable.disable(world.engine, "toy", force=True)
+    await enable.enable(world.engine, "toy", timeout=5)
+    assert mounted_again(world, plugin, ref.id)
+
+
+async def test_a_mount_that_cannot_be_replayed_keeps_its_reference(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    await mounting.mount_volume(world.engine, "v", "web")
+    refs = world.engine.volume_store.mounts("v")
+    await enable.disable(world.engine, "toy", force=True)
+    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:no")
+    await enable.enable(world.engine, "toy", timeout=5)
+    assert lookup.find(world.engine, "toy").enabled
+    assert world.engine.volume_store.mounts("v") == refs
+
+
+def mounted_again(world: World, plugin: Plugin, mount_id: str) -> bool:
+    """True once the driver, since its last start, has been asked to mount under that id."""
+    if not world.host.is_running(plugin.id):
+        return False
+    asked = [body for name, body in world.host.calls(plugin.id) if name == "VolumeDriver.Mount"]
+    return mount_id in [body["ID"] for body in asked]

@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from plugind import ctl_http
 from support import daemon
 from support.daemon import Agent
 from support.docker_registry import DockerRegistry
@@ -225,3 +227,29 @@ def test_create_also_takes_compressed_contexts(
     assert "plugin localdir:latest already exists" in again
     agent.cli("plugin", "create", *options, "other", str(localdir))
     agent.cli("plugin", "enable", "other")
+
+
+def test_a_crash_under_a_mounted_volume(
+    agent: Agent, published: str, ssh_server: dict[str, str]
+) -> None:
+    """The dead FUSE mount is detached, the restarted plugin has it mounted again, same path."""
+    agent.cli("plugin", "install", "--grant-all-permissions", "--alias", "sshfs", published)
+    Path(ssh_server["SHARE"], "greeting").write_text("still there\n")
+    password = Path(ssh_server["PASSWORD_FILE"]).read_text().strip()
+    options = {"sshcmd": ssh_server["SSHCMD"], "port": ssh_server["PORT"], "password": password}
+    document = {"Name": "remote", "Driver": "sshfs", "DriverOpts": options}
+    agent.request("POST", "/volumes/create", document)
+    path = Path(agent.verb("volumes", "mount", "remote").strip())
+    agent.verb("volumes", "mount", "remote", "--holder", "other")
+    connection = ctl_http.connect(agent.url)
+    connection.request("GET", "/events")
+    events = connection.getresponse()
+    os.kill(agent.plugin("sshfs")["Status"]["Pid"], signal.SIGKILL)
+    seen = [json.loads(events.readline()) for _ in range(4)]
+    connection.close()
+    assert [event["Action"] for event in seen] == ["died", "restarted", "mount", "mount"]
+    assert (path / "greeting").read_text() == "still there\n"
+    for holder in ("operator", "other"):
+        agent.verb("volumes", "unmount", "remote", "--holder", holder)
+    agent.cli("volume", "rm", "remote")
+    agent.cli("plugin", "disable", "sshfs")

@@ -67,6 +67,17 @@ class Entry:
         else:
             self.settled.set()
 
+    async def wait_settled(self, timeout: float) -> None:
+        """Wait until the plugin is neither starting nor stopping, at most `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self.settled.wait(), timeout)
+        except TimeoutError:
+            name, state = self.plugin.name, self.state.value
+            raise errors.Unavailable(
+                f"plugin {name} is {state} for more than {timeout:g} s"
+                + (f": {self.last_error}" if self.last_error else "")
+            ) from None
+
     def shown(self) -> Plugin:
         """The plugin as clients see it: one that the engine gave up on is not enabled."""
         if self.plugin.enabled and self.state is PluginState.FAILED:

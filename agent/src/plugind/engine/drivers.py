@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from plugind import errors
-from plugind.engine import enable, lookup
+from plugind.engine import lookup
 from plugind.engine.context import Engine, Entry
 from plugind.engine.local import LocalDriver
 from plugind.model import volume as volume_
@@ -74,7 +74,7 @@ async def driver(engine: Engine, name: str) -> Driver:
         raise errors.NotFound(f'plugin "{name}" not found')
     if not entry.shown().enabled:
         raise errors.Conflict(f"plugin {name} found but disabled")
-    await enable.wait_settled(entry, engine.options.enable_timeout)
+    await entry.wait_settled(engine.options.enable_timeout)
     if entry.state is not PluginState.RUNNING or entry.socket is None:
         raise errors.Unavailable(f"plugin {name} is {entry.state.value}: {entry.last_error}")
     return of_entry(engine, entry)

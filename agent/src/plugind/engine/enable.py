@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from plugind import checkpoint, errors
-from plugind.engine import configure, ending, launch, lookup, references, supervise
+from plugind.engine import configure, ending, launch, lookup, references, replay, supervise
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
 from plugind.model.plugin import Plugin
@@ -36,6 +34,8 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
         entry.failures = entry.restarts = 0
         entry.last_error = ""
         supervise.watch(engine, entry)
+        # Who held a mount through a forced disable has it again when this returns.
+        await replay.replay_mounts(engine, entry)
     engine.events.plugin("enable", entry.plugin)
     return entry.plugin
 
@@ -82,15 +82,3 @@ async def _unwind(engine: Engine, entry: Entry, cause: BaseException) -> None:
     if entry.plugin.enabled:
         await configure.save(engine, entry, entry.plugin.with_enabled(False))
     entry.advance(Trigger.STOPPED)
-
-
-async def wait_settled(entry: Entry, timeout: float) -> None:
-    """Wait until the plugin is neither starting nor stopping, at most `timeout` seconds."""
-    try:
-        await asyncio.wait_for(entry.settled.wait(), timeout)
-    except TimeoutError:
-        name, state = entry.plugin.name, entry.state.value
-        raise errors.Unavailable(
-            f"plugin {name} is {state} for more than {timeout:g} s"
-            + (f": {entry.last_error}" if entry.last_error else "")
-        ) from None

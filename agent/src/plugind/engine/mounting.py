@@ -53,6 +53,18 @@ async def unmount_volume(engine: Engine, name: str, holder: str) -> None:
     engine.events.volume("unmount", name, handle.name, container=holder)
 
 
+async def mount_again(engine: Engine, handle: drivers.Driver, name: str, ref: MountRef) -> str:
+    """Mount for a holder whose mount died with the plugin's process; the volume's lock is held."""
+    path = handle.host_path(await handle.calls.mount(name, ref.id))
+    if not path:
+        raise errors.System("the driver answered no mountpoint")
+    if path != ref.mountpoint:
+        others = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
+        moved = (*others, replace(ref, mountpoint=path))
+        await asyncio.to_thread(engine.volume_store.save_mounts, name, moved)
+    return path
+
+
 async def holders(engine: Engine, name: str) -> list[dict[str, str]]:
     """Return who holds the volume mounted, and where."""
     if name not in engine.volumes:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 
 from plugind import errors, log
-from plugind.engine import launch
+from plugind.engine import launch, replay
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
 
@@ -74,6 +74,7 @@ async def _restart(engine: Engine, entry: Entry) -> None:
     entry.advance(Trigger.READY)
     log.info("plugin restarted", plugin=entry.plugin.id, restarts=entry.restarts)
     engine.events.plugin("restarted", entry.plugin, restarts=str(entry.restarts))
+    await replay.replay_mounts(engine, entry)
 
 
 def _give_up(engine: Engine, entry: Entry) -> None:
