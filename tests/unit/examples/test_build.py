@@ -36,10 +36,10 @@ def test_recipes_are_parsed(builder: ModuleType) -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_configs_and_recipes_fit_together(builder: ModuleType, config: Path) -> None:
     recipe = builder.parse_recipe(config.parent, (config.parent / "recipe.toml").read_text())
-    assert all(source.is_file() for _, source in recipe.files)
+    assert all(source.is_file() for dummy, source in recipe.files)
     document = json.loads(config.read_text())
     assert document["interface"]["types"] == ["docker.volumedriver/1.0"]
-    targets = {f"/{target}" for target, _ in recipe.files}
+    targets = {f"/{target}" for target, dummy in recipe.files}
     scripts = {word for word in document["entrypoint"] if word.endswith(".py")}
     assert scripts <= targets
     # Every module of a package is in the rootfs, also the one that was added yesterday.

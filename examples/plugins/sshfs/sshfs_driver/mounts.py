@@ -52,7 +52,7 @@ def mounted_below(mountinfo: str, below: Path) -> list[Path]:
     """Mount points of sshfs below a directory, the last mounted first."""
     found = []
     for line in mountinfo.splitlines():
-        before, _, after = line.partition(" - ")
+        before, after = line.split(" - ", 1)
         point = Path(unescape(before.split(" ")[4]))
         if after.split(" ")[0] == FILESYSTEM and below in point.parents:
             found.append(point)

@@ -92,7 +92,7 @@ def escape(value: str) -> str:
 
 def sshfs_argv(target: Target, where: str, known_hosts: str, connect_timeout: int) -> list[str]:
     """The command that mounts a target. Without -f it ends when the mount is there, or has failed."""
-    given = {name.lower() for name, _ in target.options}
+    given = {option[0].lower() for option in target.options}
     ours = {
         **DEFAULTS,
         "UserKnownHostsFile": known_hosts,
