@@ -155,6 +155,21 @@ class PluginSocket(Protocol):
         """
         ...
 
+    async def forward(
+        self, method: str, content: bytes, *, timeout: float
+    ) -> tuple[int, str, bytes]:
+        """POST `content` as it is; return the answer's status, content type ("": none) and body.
+
+        Whatever the plugin answers is an answer; only transport faults raise (Unavailable).
+        """
+        ...
+
+    def stream(
+        self, method: str, content: bytes, *, timeout: float
+    ) -> AbstractAsyncContextManager[tuple[int, str, AsyncIterator[bytes]]]:
+        """The same with the body as it comes; `timeout` bounds the wait for the answer's head."""
+        ...
+
     async def close(self) -> None:
         """Close kept-alive connections."""
         ...

@@ -15,15 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from plugind import errors, log
 from plugind.rpc import dial
 
+T = TypeVar("T")
 HEADERS = {
     "Host": "plugin.moby.localhost",
     "Accept": "application/vnd.docker.plugins.v1.2+json",
@@ -70,24 +71,44 @@ class PluginSocket:
     ) -> Any:
         """POST `/<Interface>.<Method>`; return the decoded answer, a JSON object."""
         content = b"" if body is None else json.dumps(body, separators=(",", ":")).encode() + b"\n"
-        try:
-            async with asyncio.timeout(timeout):
-                status, answer = await self._exchange(method, content)
-        except TimeoutError:
-            raise errors.Unavailable(
-                f"cannot call {method}: the plugin did not answer within {timeout:g} s"
-            ) from None
+        status, _, answer = await self.forward(method, content, timeout=timeout)
         return decode_answer(method, status, answer)
+
+    async def forward(
+        self, method: str, content: bytes, *, timeout: float
+    ) -> tuple[int, str, bytes]:
+        """POST `content` as it is; return the answer's status, content type ("": none) and body.
+
+        Whatever the plugin answers is an answer, errors too; only transport faults raise.
+        """
+        async with self.stream(method, content, timeout=timeout) as (status, content_type, chunks):
+            return status, content_type, await _in_time(method, timeout, _read(method, chunks))
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, method: str, content: bytes, *, timeout: float
+    ) -> AsyncIterator[tuple[int, str, AsyncIterator[bytes]]]:
+        """POST `content`; give status, content type and the body as it comes, without a limit.
+
+        `timeout` bounds the wait for the answer's head, in seconds. Leaving the context before the
+        body has ended closes the connection.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            response = await _in_time(method, timeout, self._exchange(method, content, stack))
+            content_type = response.headers.get("Content-Type", "")
+            yield response.status, content_type, _chunks(method, response)
 
     async def close(self) -> None:
         """Nothing is kept between calls."""
 
-    async def _exchange(self, method: str, content: bytes) -> tuple[int, bytes]:
-        """Send and receive, again if that is known to be harmless."""
+    async def _exchange(
+        self, method: str, content: bytes, stack: contextlib.AsyncExitStack
+    ) -> aiohttp.ClientResponse:
+        """Send, and receive the head, again if that is known to be harmless."""
         for left in reversed(range(_TRIES)):
             try:
                 with _mapped(method):
-                    return await self._attempt(method, content)
+                    return await self._attempt(method, content, stack)
             except _Lost as exc:
                 if not left or not (exc.harmless or _is_idempotent(method)):
                     raise
@@ -95,27 +116,28 @@ class PluginSocket:
                 await dial.wait_listening(self._path, self._patience, exited=_never())
         raise AssertionError("unreachable")
 
-    async def _attempt(self, method: str, content: bytes) -> tuple[int, bytes]:
+    async def _attempt(
+        self, method: str, content: bytes, stack: contextlib.AsyncExitStack
+    ) -> aiohttp.ClientResponse:
         with dial.address(self._path) as address:
             # Not force_close: that would send "Connection: close". The session closes it anyway.
             connector = aiohttp.UnixConnector(address)
-            # Limits in time are the caller's; aiohttp's own would be five minutes in total.
-            unlimited = aiohttp.ClientTimeout(total=None)
-            async with (
-                aiohttp.ClientSession(
-                    connector=connector,
-                    timeout=unlimited,
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    skip_auto_headers=_NOT_SENT,
-                ) as session,
+            session = aiohttp.ClientSession(
+                connector=connector,
+                # Limits in time are the caller's; aiohttp's own would be five minutes in total.
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=_NOT_SENT,
+            )
+            await stack.enter_async_context(session)
+            return await stack.enter_async_context(
                 session.post(
                     f"http://plugin.moby.localhost/{method}",
                     data=content,
                     headers=HEADERS,
                     allow_redirects=False,
-                ) as response,
-            ):
-                return response.status, await _read(method, response.content)
+                )
+            )
 
 
 class SocketDialer:
@@ -206,9 +228,25 @@ def _error_of(method: str, answer: dict[str, Any]) -> str:
     return "" if error is None else str(error)
 
 
-async def _read(method: str, stream: aiohttp.StreamReader) -> bytes:
+async def _in_time(method: str, timeout: float, work: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(timeout):
+            return await work
+    except TimeoutError:
+        raise errors.Unavailable(
+            f"cannot call {method}: the plugin did not answer within {timeout:g} s"
+        ) from None
+
+
+async def _chunks(method: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    with _mapped(method):
+        async for chunk in response.content.iter_any():
+            yield chunk
+
+
+async def _read(method: str, chunks: AsyncIterator[bytes]) -> bytes:
     content = bytearray()
-    async for chunk in stream.iter_any():
+    async for chunk in chunks:
         content += chunk
         if len(content) > _MAX_ANSWER:
             raise errors.System(f"{method}: plugin answered with more than {_MAX_ANSWER >> 20} MiB")
