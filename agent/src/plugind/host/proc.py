@@ -6,19 +6,22 @@ The environment is clean, standard input is closed unless given, output is bound
 read and dropped, so that the tool never blocks), the argv is logged, a time limit is required. A
 tool that fails raises ToolFailed, which carries argv, status and the end of its standard error.
 
-Two spellings of the same: `run` on the event loop, `run_blocking` for blocking code.
+`run` is for the event loop, `run_blocking` the same for blocking code.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ParamSpec
 
 from plugind import errors, log
+
+P = ParamSpec("P")
 
 #: What every tool gets, and nothing else: no proxy, no locale, no credentials of the agent's own.
 ENVIRONMENT: Mapping[str, str] = {
@@ -95,42 +98,17 @@ async def run(
     return _checked(done, check)
 
 
-def run_blocking(
-    argv: Sequence[str],
-    *,
-    timeout: float,
-    input: bytes | None = None,
-    env: Mapping[str, str] = ENVIRONMENT,
-    cwd: Path | None = None,
-    check: bool = True,
-    limit: int = _LIMIT,
-) -> Completed:
-    """Run `argv` to its end, blocking the thread."""
-    log.debug("run", argv=" ".join(argv))
-    try:
-        done = subprocess.run(
-            list(argv),
-            check=False,
-            # Nothing to say means an empty input, which is closed as soon as it is read.
-            input=input or b"",
-            capture_output=True,
-            env=dict(env),
-            cwd=cwd,
-            timeout=timeout,
-        )
-    except OSError as exc:
-        raise _cannot_start(argv, exc) from exc
-    except subprocess.TimeoutExpired:
-        raise _too_late(argv, timeout) from None
-    return _checked(
-        Completed(
-            argv=tuple(argv),
-            returncode=done.returncode,
-            stdout=done.stdout[:limit],
-            stderr=done.stderr[:limit],
-        ),
-        check,
-    )
+def _blocking(function: Callable[P, Coroutine[Any, Any, Completed]]) -> Callable[P, Completed]:
+    """Return the same function for code without an event loop: it has one for the length of a call."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Completed:
+        return asyncio.run(function(*args, **kwargs))
+
+    return call
+
+
+run_blocking = _blocking(run)
 
 
 async def _read(stream: asyncio.StreamReader | None, limit: int) -> bytes:

@@ -56,3 +56,12 @@ def plugin() -> Plugin:
         manifest_digest=Digest.of(b"manifest"),
         layers=(Digest.of(b"layer"),),
     )
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An empty root; beside it, something that nobody may touch."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    return tmp_path / "root"
