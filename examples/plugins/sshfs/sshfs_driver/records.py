@@ -5,17 +5,15 @@
 It lies below the propagated mount, the only place that outlives both a restart and an upgrade of the
 plugin. It holds the passwords, for nobody else remembers them when a volume is mounted again; hence
 directory 0700, file 0600.
-
-A file is written whole beside the old one, made durable, and renamed over it: after a crash there is
-either the old state or the new one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from statefile import BrokenState, replace
 
 FORMAT = 1
 
@@ -26,10 +24,6 @@ class Record:
 
     options: dict[str, str] = field(repr=False)
     created: str  # RFC 3339
-
-
-class BrokenState(Exception):
-    """The file is there and cannot be understood. Nobody but an operator may decide what to do."""
 
 
 def decode(text: str) -> dict[str, Record]:
@@ -75,16 +69,4 @@ class Records:
 
     def save(self, records: dict[str, Record]) -> None:
         """Replace everything, durably."""
-        staged = self.directory / "volumes.json.new"
-        staged.unlink(missing_ok=True)  # so that the mode below is the one it gets
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w") as stream:
-            stream.write(encode(records))
-            stream.flush()
-            os.fsync(descriptor)
-        staged.rename(self.file)  # the commit point
-        directory = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace(self.file, encode(records))
