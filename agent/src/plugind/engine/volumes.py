@@ -82,12 +82,12 @@ async def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
             driver_name = record.driver if record else ""
         except errors.PlugindError:
             if force and record is not None:
-                await ending.to_the_end(_forget(engine, name))
+                await ending.to_the_end(forget_volume(engine, name))
                 if drivers.lookup_entry(engine, record.driver) is None or not _runs(engine, record):
                     return  # nobody is left to ask; the record is cleared, which was the wish
             raise
         if record is not None:
-            await ending.to_the_end(_forget(engine, name))
+            await ending.to_the_end(forget_volume(engine, name))
     if driver_name:
         engine.events.volume("destroy", name, driver_name)
 
@@ -162,7 +162,7 @@ async def _existing(engine: Engine, name: str, driver: str) -> dict[str, Any] | 
         handle = await drivers.driver(engine, record.driver)
         found = await handle.calls.get(name)
     except errors.NoSuchVolume:
-        await ending.to_the_end(_forget(engine, name))
+        await ending.to_the_end(forget_volume(engine, name))
         return None
     except errors.PlugindError as exc:
         raise errors.Conflict(
@@ -189,7 +189,7 @@ async def _create(engine: Engine, handle: Driver, wanted: Volume) -> bool:
     if handle.name != LOCAL:
         volume_.require_plugin_volume_name(wanted.name)
         if await _get_or_none(handle, wanted.name) is not None:
-            await ending.to_the_end(_record(engine, wanted))
+            await ending.to_the_end(record_volume(engine, wanted))
             return False
     try:
         await handle.calls.create(wanted.name, wanted.options)
@@ -198,7 +198,7 @@ async def _create(engine: Engine, handle: Driver, wanted: Volume) -> bool:
             raise
         raise type_of(exc)(f"create {wanted.name}: {exc}") from exc
     checkpoint.checkpoint("volume-create:after-driver")
-    await ending.to_the_end(_record(engine, wanted))
+    await ending.to_the_end(record_volume(engine, wanted))
     return True
 
 
@@ -210,12 +210,14 @@ def type_of(exc: errors.PlugindError) -> type[errors.PlugindError]:
     return errors.System
 
 
-async def _record(engine: Engine, volume: Volume) -> None:
+async def record_volume(engine: Engine, volume: Volume) -> None:
+    """Write a volume's record, then remember it."""
     await asyncio.to_thread(engine.volume_store.save, volume)
     engine.volumes[volume.name] = volume
 
 
-async def _forget(engine: Engine, name: str) -> None:
+async def forget_volume(engine: Engine, name: str) -> None:
+    """Delete a volume's record with its mount references."""
     await asyncio.to_thread(engine.volume_store.delete, name)
     engine.volumes.pop(name, None)
 
