@@ -49,6 +49,12 @@ NAMES = (
     "volume-create:after-commit",
     "volume-remove:before-commit",
     "volume-remove:after-commit",
+    "image:before-commit",
+    "image:after-commit",
+    "image-save:before-commit",
+    "image-save:after-commit",
+    "image-remove:before-commit",
+    "image-remove:after-commit",
 )
 
 hook: Callable[[str], None] | None = None

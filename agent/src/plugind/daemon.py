@@ -31,7 +31,7 @@ from plugind.options import DaemonOptions
 from plugind.registry.client import RegistryClient
 from plugind.rpc.client import SocketDialer
 from plugind.runtime import OciRuntime
-from plugind.store import content, layout, lock, plugins, volumes
+from plugind.store import content, images, layout, lock, plugins, volumes
 
 
 def version() -> str:
@@ -100,6 +100,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
         content=content.ContentStore(place),
         plugin_store=plugins.PluginStore(place),
         volume_store=volumes.VolumeStore(place),
+        image_store=images.ImageStore(place),
         registry=RegistryClient(
             platform=manifest.platform_of(platform.machine()),
             insecure=frozenset(options.registry_insecure),

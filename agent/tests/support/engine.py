@@ -30,7 +30,7 @@ from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 from plugind.registry.client import RegistryClient
 from plugind.rpc.client import SocketDialer
-from plugind.store import content, layout, plugins, volumes
+from plugind.store import content, images, layout, plugins, volumes
 from support import content as content_
 
 OPTIONS = context.EngineOptions(
@@ -86,6 +86,7 @@ class World:
             content=content.ContentStore(self.layout),
             plugin_store=plugins.PluginStore(self.layout),
             volume_store=volumes.VolumeStore(self.layout),
+            image_store=images.ImageStore(self.layout),
             registry=RegistryClient(
                 platform=manifest.platform_of("x86_64"), user_agent="plugind/test"
             ),

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from plugind import errors
 from plugind.engine import events as events_
@@ -21,10 +21,12 @@ from plugind.engine import ports
 from plugind.model import lifecycle
 from plugind.model.digest import Digest
 from plugind.model.facts import PluginDirs
+from plugind.model.image import Image
 from plugind.model.lifecycle import PluginState, RestartPolicy
 from plugind.model.plugin import Plugin
+from plugind.model.publishing import Publishing
 from plugind.model.volume import Volume
-from plugind.store import content, layout, limits, plugins, volumes
+from plugind.store import content, images, layout, limits, plugins, volumes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class EngineOptions:
     log_max_bytes: int = 10 * 1024 * 1024
     error_lines: int = 12
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
+    publishing: Publishing = field(default_factory=Publishing)
 
 
 @dataclass(slots=True)
@@ -58,10 +61,28 @@ class Entry:
     started_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set at the next change, and replaced by a new one: take it first, look, then wait for it.
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    holds: int = 0
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let requests at the front wait although the plugin is disabled: it will be back at once."""
+        self.holds += 1
+        try:
+            yield
+        finally:
+            self.holds -= 1
+            self._tell()
+
+    def _tell(self) -> None:
+        self.moved.set()
+        self.moved = asyncio.Event()
 
     def advance(self, trigger: lifecycle.Trigger) -> None:
         """Move along the transition table; `settled` is set while nothing is under way."""
         self.state = lifecycle.advance(self.state, trigger)
+        self._tell()
         if self.state in (PluginState.STARTING, PluginState.STOPPING, PluginState.BACKOFF):
             self.settled.clear()
         else:
@@ -83,6 +104,16 @@ class Entry:
         if self.plugin.enabled and self.state is PluginState.FAILED:
             return self.plugin.with_enabled(False)
         return self.plugin
+
+
+@dataclass(slots=True, kw_only=True)
+class Front:
+    """The listening front socket of one plugin name; `waiting` requests are held now."""
+
+    name: str
+    path: PurePath
+    close: Callable[[], Awaitable[None]]
+    waiting: int = 0
 
 
 class Locks:
@@ -114,6 +145,7 @@ class Engine:
     content: content.ContentStore
     plugin_store: plugins.PluginStore
     volume_store: volumes.VolumeStore
+    image_store: images.ImageStore
     registry: ports.Registry
     runtime: ports.Runtime
     dialer: ports.Dialer
@@ -122,6 +154,8 @@ class Engine:
     events: events_.Hub
     entries: dict[str, Entry] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
+    fronts: dict[str, Front] = field(default_factory=dict)
+    images: dict[Digest, Image] = field(default_factory=dict)
     locks: Locks = field(default_factory=Locks)
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
     writers: int = 0
@@ -146,6 +180,11 @@ class Engine:
                 f'plugin {plugin.name} has no usable socket: interface.socket is "{name}"'
             )
         return self.layout.socket_dir(plugin.id) / name
+
+    @property
+    def fronts_dir(self) -> Path:
+        """Where front sockets are: the same path for a plugin's name at all times."""
+        return self.layout.run / "fronts"
 
     def log_path(self, plugin_id: str) -> Path:
         """Return where the plugin's output is kept."""

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 from plugind.engine import ports
-from plugind.model.event import PLUGIN, VOLUME, Event
+from plugind.model.event import IMAGE, PLUGIN, VOLUME, Event
+from plugind.model.image import Image
 from plugind.model.plugin import Plugin
 
 BACKLOG = 256
@@ -53,6 +54,11 @@ class Hub:
         """Publish a volume event; Actor.ID is the volume's name."""
         named = {"driver": driver, **attributes}
         self.publish(Event(type=VOLUME, action=action, id=name, attributes=named))
+
+    def image(self, action: str, image: Image, *, name: str, id: str = "") -> None:
+        """Publish an image event; Actor.ID is the image's id, except for a pull: the reference."""
+        named = {**image.config.labels, "name": name}
+        self.publish(Event(type=IMAGE, action=action, id=id or str(image.id), attributes=named))
 
     def close(self) -> None:
         """End every stream (at shutdown)."""

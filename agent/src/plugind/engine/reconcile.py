@@ -41,6 +41,8 @@ async def look(engine: Engine) -> None:
 
     No record is set aside, no blob collected, no plugin started, stopped or purged.
     """
+    readable = await asyncio.to_thread(engine.image_store.load_readable)
+    engine.images.update({image.id: image for image in readable})
     for directory in sorted(engine.layout.plugins.glob("*")):
         try:
             plugin = await asyncio.to_thread(engine.plugin_store.load, directory.name)
@@ -70,6 +72,10 @@ async def load(engine: Engine) -> None:
     for what in broken:
         log.error(f"set aside a broken volume record: {what}")
     engine.volumes.update({volume.name: volume for volume in volumes})
+    images, broken = await asyncio.to_thread(engine.image_store.load_all)
+    for what in broken:
+        log.error(f"set aside a broken image record: {what}")
+    engine.images.update({image.id: image for image in images})
 
 
 async def confirm_upgrade(engine: Engine, plugin: Plugin) -> None:

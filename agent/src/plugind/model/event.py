@@ -11,6 +11,7 @@ from typing import Any
 
 PLUGIN = "plugin"
 VOLUME = "volume"
+IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def _matches_one(event: Event, name: str, values: frozenset[str]) -> bool:
         return "local" in values
     if name == "label":
         return all(_has_label(event, label) for label in values)
-    if name not in (PLUGIN, VOLUME) or event.type != name:
+    if name not in (PLUGIN, VOLUME, IMAGE) or event.type != name:
         return False
     names = (event.id, event.attributes.get("name", ""))
     return any(

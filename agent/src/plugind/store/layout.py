@@ -10,6 +10,7 @@ root/                      0700
 |-- trash/                 what was removed, on its way out; the same
 |-- quarantine/            records that could not be read; never deleted by the agent
 |-- plugins/<id>/          plugin.json rootfs/ propagated-mount/ (and next/ previous/: see plugins)
+|-- images/<config hex>/   image.json rootfs/
 `-- volumes/<sha256 of the name>/  volume.json mounts.json _data/
 run/                       api.sock, lock, bundles; needed by other users, so 0755
 logs/                      output of plugins
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from plugind import errors, log
 from plugind.host import fs
+from plugind.model.digest import Digest
 
 CURRENT_FORMAT = 1
 
@@ -73,6 +75,11 @@ class Layout:
         return self.root / "plugins"
 
     @property
+    def images(self) -> Path:
+        """One directory per container image."""
+        return self.root / "images"
+
+    @property
     def volumes(self) -> Path:
         """One directory per volume."""
         return self.root / "volumes"
@@ -96,6 +103,10 @@ class Layout:
     def volume_dir(self, name: str) -> Path:
         """The directory of volume `name`. Hashed, because a driver's names may hold anything."""
         return self.volumes / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def image_dir(self, id: Digest) -> Path:
+        """The directory of image `id`."""
+        return self.images / id.hex
 
     def socket_dir(self, id: str) -> Path:
         """Where the plugin's own socket appears."""
@@ -129,7 +140,7 @@ class Layout:
     def _make_directories(self) -> None:
         private = (
             self.root, self.blobs.parent, self.blobs, self.ingest, self.staging,
-            self.trash, self.quarantine, self.plugins, self.volumes,
+            self.trash, self.quarantine, self.plugins, self.volumes, self.images,
         )  # fmt: skip
         for directory in private:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

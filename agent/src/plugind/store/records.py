@@ -87,7 +87,7 @@ def throw_away(
     directory: Path,
     name: str,
     *,
-    operation: Literal["remove", "volume-remove"] | None = None,
+    operation: Literal["remove", "volume-remove", "image-remove"] | None = None,
 ) -> None:
     """Take `directory` out by one rename, then delete it; refused while it holds a live mount."""
     fs.require_unmounted(directory, f"remove {directory}")
