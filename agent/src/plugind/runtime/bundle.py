@@ -62,6 +62,11 @@ class Bundle:
         return self.path / "ctl"
 
     @property
+    def attach(self) -> Path:
+        """The socket through which conmon passes output on and takes input."""
+        return self.path / "attach"
+
+    @property
     def exits(self) -> Path:
         """The directory in which conmon leaves exit statuses."""
         return self.run / "exits"

@@ -25,6 +25,7 @@ from plugind import errors, log
 from plugind.host import proc
 from plugind.runtime import bundle as bundle_
 from plugind.runtime import oci as oci_
+from plugind.runtime.console import Streams
 
 #: What to write into conmon's control fifo so that it opens its log anew.
 REOPEN_LOG = b"2 0 0\n"
@@ -50,8 +51,12 @@ def conmon_argv(
     bundle: bundle_.Bundle,
     log_path: Path,
     log_size_max: int,
+    streams: Streams | None = None,
 ) -> list[str]:
-    """Return conmon's command line. `log_size_max` <= 0 means no limit."""
+    """Return conmon's command line. `log_size_max` <= 0 means no limit.
+
+    Without `streams` the program has no terminal and its standard input is /dev/null.
+    """
     # fmt: off
     argv = [
         conmon,
@@ -74,6 +79,8 @@ def conmon_argv(
     # fmt: on
     if log_size_max > 0:
         argv += ["--log-size-max", str(log_size_max)]
+    if streams is not None:
+        argv += streams.conmon_options()
     return argv
 
 

@@ -15,6 +15,7 @@ import signal
 from plugind import errors, log
 from plugind.host import pidfd
 from plugind.runtime import bundle as bundle_
+from plugind.runtime import console as console_
 from plugind.runtime import oci as oci_
 
 
@@ -29,9 +30,26 @@ class OciContainer:
         self._pid = pid
         self._fd: int | None = fd
         self._conmon_fd = conmon_fd
+        self._console: console_.OciConsole | None = None
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[int | None] = self._loop.create_future()
         self._loop.add_reader(fd, self._on_exit)
+
+    @property
+    def id(self) -> str:
+        """The id that the runtime knows it by."""
+        return self._bundle.id
+
+    @property
+    def console(self) -> console_.OciConsole | None:
+        """Its standard streams, once `connect` found them."""
+        return self._console
+
+    def connect(self) -> console_.OciConsole | None:
+        """Connect to its standard streams, unless that was done; None if it has ended."""
+        if self._console is None:
+            self._console = console_.connect(self._bundle)
+        return self._console
 
     @property
     def pid(self) -> int:
@@ -56,6 +74,10 @@ class OciContainer:
                 await self._kill()
         return await self.wait()
 
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the first process; False if it has ended."""
+        return self._fd is not None and pidfd.send_signal(self._fd, number)
+
     async def delete(self) -> None:
         """Remove what the runtime keeps of an exited container. Safe to call twice."""
         await self._oci.delete(self._bundle.id)
@@ -63,6 +85,8 @@ class OciContainer:
 
     def close(self) -> None:
         """Stop watching; the process goes on. For an agent that ends."""
+        if self._console is not None:
+            self._console.close()
         for fd in (self._fd, self._conmon_fd):
             if fd is not None:
                 self._loop.remove_reader(fd)

@@ -23,6 +23,7 @@ from plugind import errors, log
 from plugind.host import pidfd
 from plugind.runtime import bundle as bundle_
 from plugind.runtime import conmon as conmon_
+from plugind.runtime import console as console_
 from plugind.runtime import container as container_
 from plugind.runtime import oci as oci_
 
@@ -58,24 +59,47 @@ class OciRuntime:
         self, plugin_id: str, spec: dict[str, Any], log_path: Path
     ) -> container_.OciContainer:
         """Write the bundle, launch it, return once the process runs; PluginFailed says why not."""
-        bundle = self._bundle(plugin_id)
-        if (self._oci.root / plugin_id).exists():
-            raise errors.Conflict(f"cannot start plugin {plugin_id}: a container of it exists")
+        try:
+            return await self.begin(await self.create(plugin_id, spec, log_path))
+        except errors.System as exc:
+            raise errors.PluginFailed(f"cannot start plugin: {exc.message}") from exc
+
+    async def create(
+        self,
+        container_id: str,
+        spec: dict[str, Any],
+        log_path: Path,
+        streams: console_.Streams | None = None,
+    ) -> container_.OciContainer:
+        """Write the bundle and create the container; its program waits for `begin`.
+
+        With `streams` its console is connected, so that not a byte of output can be missed.
+        """
+        bundle = self._bundle(container_id)
+        if (self._oci.root / container_id).exists():
+            raise errors.Conflict(f"cannot start plugin {container_id}: a container of it exists")
         bundle.write(spec)
-        container: container_.OciContainer | None = None
         try:
             log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            container = await _to_its_end(self._create(bundle, log_path))
-            await self._oci.start(plugin_id)
-        except BaseException as exc:
-            if container is not None:
-                container.close()
+            return await _to_its_end(self._create(bundle, log_path, streams))
+        except BaseException:
             # Also when cancelled: nothing of a start that did not succeed may remain.
-            await asyncio.shield(self.purge(plugin_id))
-            if isinstance(exc, errors.System):
-                raise errors.PluginFailed(f"cannot start plugin: {exc.message}") from exc
+            await asyncio.shield(self.purge(container_id))
+            raise
+
+    async def begin(self, container: container_.OciContainer) -> container_.OciContainer:
+        """Let a created container's program run; one that cannot is taken away."""
+        try:
+            await self._oci.start(container.id)
+        except BaseException:
+            container.close()
+            await asyncio.shield(self.purge(container.id))
             raise
         return container
+
+    def exit_status(self, container_id: str) -> int | None:
+        """Return the exit status that a container left which ended without us, None if unknown."""
+        return self._bundle(container_id).read_exit_status()
 
     async def adopt(self, plugin_id: str) -> container_.OciContainer | None:
         """Return the running container of that id, left behind by an earlier agent, or None."""
@@ -145,9 +169,13 @@ class OciRuntime:
             raise errors.InvalidParameter(f"cannot name a container {plugin_id!r}")
         return bundle_.Bundle(run=self._run, id=plugin_id)
 
-    async def _create(self, bundle: bundle_.Bundle, log_path: Path) -> container_.OciContainer:
+    async def _create(
+        self, bundle: bundle_.Bundle, log_path: Path, streams: console_.Streams | None
+    ) -> container_.OciContainer:
         """Launch conmon and note who runs, before the plugin's program does."""
-        argv = conmon_.conmon_argv(self._conmon, self._oci, bundle, log_path, self._log_size_max)
+        argv = conmon_.conmon_argv(
+            self._conmon, self._oci, bundle, log_path, self._log_size_max, streams
+        )
         deadline = asyncio.get_running_loop().time() + _CREATE_TIMEOUT
         launched = await conmon_.launch(argv, bundle, deadline=deadline)
         fd = pidfd.open_pidfd(launched.pid)
@@ -164,6 +192,12 @@ class OciRuntime:
                 conmon_start_time=pidfd.start_time(launched.conmon_pid) or 0,
             )
         )
+        try:
+            if streams is not None:
+                container.connect()
+        except BaseException:
+            container.close()
+            raise
         return container
 
 
