@@ -2,12 +2,10 @@
 # Copyright: plugind.engine contributors
 """The client's side of a plugin's protocol: JSON over HTTP/1.1 on its unix socket.
 
-A request looks as dockerd's does on the wire: `POST /VolumeDriver.Get`, `Host`, `Accept`, no
-`Content-Type`, JSON and a newline. Both conventions for errors are understood: `Err` in an answer
-of status 200 is the error itself, with any other status it is prefixed by the method.
-
-Every call has a connection of its own. A kept one may be closed by the plugin just when a request
-goes out, and nobody could tell whether the request was carried out.
+What is sent is JSON and a newline; `http1` has the rest of the wire. Both conventions for errors are
+understood: `Err` in an answer of status 200 is the error itself, with any other status it is
+prefixed by the method. Connections are kept for a moment (`pool`); what fails on one is repeated on
+a new one if the plugin cannot have seen it, or if seeing it twice does no harm.
 """
 
 from __future__ import annotations
@@ -15,22 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiohttp
-
 from plugind import errors, log
-from plugind.rpc import dial
+from plugind.rpc import connection as connection_
+from plugind.rpc import dial, http1, pool
 
 T = TypeVar("T")
-HEADERS = {
-    "Host": "plugin.moby.localhost",
-    "Accept": "application/vnd.docker.plugins.v1.2+json",
-}
-#: What aiohttp would add on its own account.
-_NOT_SENT = ("User-Agent", "Content-Type", "Accept-Encoding")
 #: Asking twice does no harm. Create, Mount and the like are repeated only if nothing was sent.
 _IDEMPOTENT = frozenset(
     ("Get", "List", "Path", "Capabilities", "GetCapabilities", "Activate", "EndpointOperInfo")
@@ -55,12 +46,14 @@ class PluginSocket:
     """Implements `engine.ports.PluginSocket` for the socket at `path`.
 
     A socket that does not answer may be that of a plugin which is just being started again, so a
-    request that was not sent waits up to `patience` seconds for it.
+    request that was not sent waits up to `patience` seconds for it. Connections without a call are
+    closed after `idle` seconds.
     """
 
-    def __init__(self, path: Path, *, patience: float = 2.0) -> None:
+    def __init__(self, path: Path, *, patience: float = 2.0, idle: float = pool.IDLE) -> None:
         self._path = path
         self._patience = patience
+        self._pool = pool.Pool(path, idle=idle)
 
     async def call(
         self,
@@ -81,8 +74,9 @@ class PluginSocket:
 
         Whatever the plugin answers is an answer, errors too; only transport faults raise.
         """
-        async with self.stream(method, content, timeout=timeout) as (status, content_type, chunks):
-            return status, content_type, await _in_time(method, timeout, _read(method, chunks))
+        request = http1.render_request(method, content)
+        async with _limit(method, timeout):
+            return await self._harmlessly(method, lambda: self._whole(method, request))
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -93,51 +87,56 @@ class PluginSocket:
         `timeout` bounds the wait for the answer's head, in seconds. Leaving the context before the
         body has ended closes the connection.
         """
-        async with contextlib.AsyncExitStack() as stack:
-            response = await _in_time(method, timeout, self._exchange(method, content, stack))
-            content_type = response.headers.get("Content-Type", "")
-            yield response.status, content_type, _chunks(method, response)
+        request = http1.render_request(method, content)
+        async with _limit(method, timeout):
+            connection, head = await self._harmlessly(method, lambda: self._open(method, request))
+        try:
+            async with contextlib.aclosing(_chunks(method, connection)) as chunks:
+                yield head.status, head.content_type, chunks
+        finally:
+            self._pool.give(connection)
 
     async def close(self) -> None:
-        """Nothing is kept between calls."""
+        """Close kept connections. A call that is made later has one of its own."""
+        self._pool.close()
 
-    async def _exchange(
-        self, method: str, content: bytes, stack: contextlib.AsyncExitStack
-    ) -> aiohttp.ClientResponse:
-        """Send, and receive the head, again if that is known to be harmless."""
+    async def _harmlessly(self, method: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Attempt it, again on a new connection if that is known to be harmless."""
         for left in reversed(range(_TRIES)):
             try:
-                with _mapped(method):
-                    return await self._attempt(method, content, stack)
+                return await attempt()
             except _Lost as exc:
                 if not left or not (exc.harmless or _is_idempotent(method)):
                     raise
                 log.info(f"{exc}, trying again", socket=self._path)
+                self._pool.drop_idle()
                 await dial.wait_listening(self._path, self._patience, exited=_never())
         raise AssertionError("unreachable")
 
-    async def _attempt(
-        self, method: str, content: bytes, stack: contextlib.AsyncExitStack
-    ) -> aiohttp.ClientResponse:
-        with dial.address(self._path) as address:
-            # Not force_close: that would send "Connection: close". The session closes it anyway.
-            connector = aiohttp.UnixConnector(address)
-            session = aiohttp.ClientSession(
-                connector=connector,
-                # Limits in time are the caller's; aiohttp's own would be five minutes in total.
-                timeout=aiohttp.ClientTimeout(total=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=_NOT_SENT,
-            )
-            await stack.enter_async_context(session)
-            return await stack.enter_async_context(
-                session.post(
-                    f"http://plugin.moby.localhost/{method}",
-                    data=content,
-                    headers=HEADERS,
-                    allow_redirects=False,
-                )
-            )
+    async def _open(self, method: str, request: bytes) -> tuple[connection_.Connection, http1.Head]:
+        """Send the request and receive the answer's head."""
+        with _mapped(method):
+            connection = await self._pool.take()
+            try:
+                await connection.send(request)
+                return connection, await connection.receive_head()
+            except BaseException:
+                self._pool.give(connection)  # which closes it
+                raise
+
+    async def _whole(self, method: str, request: bytes) -> tuple[int, str, bytes]:
+        connection, head = await self._open(method, request)
+        try:
+            content = bytearray()
+            async for chunk in _chunks(method, connection):
+                content += chunk
+                if len(content) > _MAX_ANSWER:
+                    raise errors.System(
+                        f"{method}: plugin answered with more than {_MAX_ANSWER >> 20} MiB"
+                    )
+        finally:
+            self._pool.give(connection)
+        return head.status, head.content_type, bytes(content)
 
 
 class SocketDialer:
@@ -164,27 +163,39 @@ class _Lost(errors.Unavailable):
 
 @contextlib.contextmanager
 def _mapped(method: str) -> Iterator[None]:
-    """The boundary: every fault of sockets, HTTP and aiohttp becomes one of ours."""
+    """The boundary: every fault of sockets and of HTTP becomes one of ours."""
     try:
         yield
-    except aiohttp.ClientConnectorError as exc:
-        raise _Lost(f"cannot call {method}: {_words(exc.os_error)}", harmless=True) from exc
-    except aiohttp.ClientOSError as exc:
-        raise _Lost(f"cannot call {method}: {_words(exc)}", harmless=False) from exc
-    except aiohttp.ServerDisconnectedError as exc:
-        raise _Lost(
-            f"cannot call {method}: the plugin closed the connection without an answer",
-            harmless=False,
-        ) from exc
-    except aiohttp.ClientPayloadError as exc:
-        raise _Lost(
-            f"cannot call {method}: the plugin's answer ended too early", harmless=False
-        ) from exc
-    except aiohttp.ClientResponseError as exc:
-        raise errors.System(f"{method}: plugin answered with broken HTTP: {exc.message}") from exc
+    except connection_.NotSentError as exc:
+        raise _Lost(f"cannot call {method}: {_words(exc.cause)}", harmless=True) from exc
+    except connection_.ClosedError as exc:
+        what = (
+            "the plugin's answer ended too early"
+            if exc.begun
+            else "the plugin closed the connection without an answer"
+        )
+        raise _Lost(f"cannot call {method}: {what}", harmless=False) from exc
+    except http1.Broken as exc:
+        raise errors.System(f"{method}: plugin answered with broken HTTP: {exc}") from exc
     except OSError as exc:
-        # From opening the socket's name: nothing has been sent.
-        raise _Lost(f"cannot call {method}: {_words(exc)}", harmless=True) from exc
+        raise _Lost(f"cannot call {method}: {_words(exc)}", harmless=False) from exc
+
+
+@contextlib.asynccontextmanager
+async def _limit(method: str, timeout: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout):
+            yield
+    except TimeoutError:
+        raise errors.Unavailable(
+            f"cannot call {method}: the plugin did not answer within {timeout:g} s"
+        ) from None
+
+
+async def _chunks(method: str, connection: connection_.Connection) -> AsyncGenerator[bytes, None]:
+    with _mapped(method):
+        async for chunk in connection.chunks():
+            yield chunk
 
 
 def decode_answer(method: str, status: int, content: bytes) -> dict[str, Any]:
@@ -226,31 +237,6 @@ def _error_of(method: str, answer: dict[str, Any]) -> str:
     if not error and method.startswith("IpamDriver."):
         error = field(answer, "Error")  # the IPAM protocol's own word, with status 200
     return "" if error is None else str(error)
-
-
-async def _in_time(method: str, timeout: float, work: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(timeout):
-            return await work
-    except TimeoutError:
-        raise errors.Unavailable(
-            f"cannot call {method}: the plugin did not answer within {timeout:g} s"
-        ) from None
-
-
-async def _chunks(method: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    with _mapped(method):
-        async for chunk in response.content.iter_any():
-            yield chunk
-
-
-async def _read(method: str, chunks: AsyncIterator[bytes]) -> bytes:
-    content = bytearray()
-    async for chunk in chunks:
-        content += chunk
-        if len(content) > _MAX_ANSWER:
-            raise errors.System(f"{method}: plugin answered with more than {_MAX_ANSWER >> 20} MiB")
-    return bytes(content)
 
 
 def _is_idempotent(method: str) -> bool:

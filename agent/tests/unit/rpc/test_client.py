@@ -52,7 +52,17 @@ async def serving(path: Path, script: Script | bytes) -> AsyncIterator[Server]:
 
 
 async def call(path: Path, method: str = "VolumeDriver.Get", body: Any = None) -> Any:
-    return await client.PluginSocket(path, patience=0.05).call(method, body, timeout=10)
+    async with connected(path) as plugin:
+        return await plugin.call(method, body, timeout=10)
+
+
+@contextlib.asynccontextmanager
+async def connected(path: Path) -> AsyncIterator[client.PluginSocket]:
+    plugin = client.PluginSocket(path, patience=0.05)
+    try:
+        yield plugin
+    finally:
+        await plugin.close()
 
 
 async def test_a_request_is_what_dockerd_sends(tmp_path: Path) -> None:
@@ -142,12 +152,12 @@ async def test_nobody_there(tmp_path: Path) -> None:
 
 
 async def test_a_call_waits_for_a_plugin_that_is_being_restarted(tmp_path: Path) -> None:
-    waiting = asyncio.ensure_future(
-        client.PluginSocket(tmp_path / "s", patience=30).call("X.Create", {"a": 1}, timeout=30)
-    )
+    plugin = client.PluginSocket(tmp_path / "s", patience=30)
+    waiting = asyncio.ensure_future(plugin.call("X.Create", {"a": 1}, timeout=30))
     await asyncio.sleep(0.02)
     async with serving(tmp_path / "s", OK) as server:
         assert await waiting == {}
+    await plugin.close()
     (request,) = server.requests
     assert request.endswith(b'{"a":1}\n'), "sent whole"
 
@@ -217,5 +227,65 @@ async def test_redirects_are_not_followed(tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
-async def test_close_has_nothing_to_do(tmp_path: Path) -> None:
-    await client.SocketDialer().connect(tmp_path / "s").close()
+@pytest.mark.parametrize("method", ["", "A B", "A\r\nX: y", "VolumeDriver.G\u00e9t"])
+async def test_a_name_cannot_smuggle_anything_in(tmp_path: Path, method: str) -> None:
+    async with connected(tmp_path / "s") as plugin:
+        with pytest.raises(errors.InvalidParameter, match="no name of a method"):
+            await plugin.forward(method, b"", timeout=1)
+
+
+async def test_what_is_forwarded_is_not_looked_at(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 501 X\r\nContent-Type: text/x\r\nContent-Length: 4\r\n\r\n\xffErr"
+    async with serving(tmp_path / "s", answer) as server, connected(tmp_path / "s") as plugin:
+        found = await plugin.forward("LogDriver.X", b"\xfe", timeout=10)
+    assert found == (501, "text/x", b"\xffErr")
+    assert server.requests[0].endswith(b"Content-Length: 1\r\n\r\n\xfe")
+
+
+async def test_a_stream_comes_as_it_is_sent(tmp_path: Path) -> None:
+    go_on, gone = asyncio.Event(), asyncio.Event()
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        await go_on.wait()
+        writer.write(b"3;x=y\r\ntwo\r\n0\r\nTrailer: z\r\n\r\n")
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_unix_server(slowly, str(tmp_path / "s")):
+        async with (
+            connected(tmp_path / "s") as plugin,
+            plugin.stream("LogDriver.ReadLogs", b"", timeout=10) as (status, kind, chunks),
+        ):
+            assert (status, kind) == (200, "")
+            assert await anext(chunks) == b"one"
+            go_on.set()
+            assert [chunk async for chunk in chunks] == [b"two"]
+        await gone.wait()
+
+
+async def test_leaving_a_stream_closes_its_connection(tmp_path: Path) -> None:
+    gone = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.0 200 X\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
+
+    async with (
+        await asyncio.start_unix_server(endless, str(tmp_path / "s")),
+        connected(tmp_path / "s") as plugin,
+    ):
+        async with plugin.stream("LogDriver.ReadLogs", b"", timeout=10) as (_, _, chunks):
+            assert await anext(chunks)
+        await gone.wait()
