@@ -63,7 +63,12 @@ class Unsupported(PlugindError):
 
 
 class Unavailable(PlugindError):
-    """Something the operation depends on does not answer now."""
+    """Something the operation depends on does not answer now.
+
+    `harmless`: it cannot have seen the request, so that asking again does no harm.
+    """
+
+    harmless: bool = False
 
 
 class System(PlugindError):

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 
 from plugind import errors
-from plugind.engine import ending, fetch, garbage, lookup, ports
+from plugind.engine import ending, fetch, garbage, lookup, ports, publish
 from plugind.engine.context import Engine, Entry
 from plugind.model import plugin as plugin_
 from plugind.model import privileges, settings
@@ -81,8 +81,9 @@ def new_id(engine: Engine) -> str:
 
 
 async def commit_new(engine: Engine, commit: Callable[[Plugin], None], plugin: Plugin) -> None:
-    """Commit a staged plugin to disk and then to memory."""
+    """Commit a staged plugin to disk and then to memory; its front opens."""
     await asyncio.to_thread(commit, plugin)
     entry = Entry(plugin)
     entry.settled.set()
     engine.entries[plugin.id] = entry
+    await publish.publish(engine)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors, log
-from plugind.engine import garbage, launch, logs, supervise
+from plugind.engine import garbage, launch, logs, publish, supervise
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
 from plugind.model.plugin import Plugin
@@ -22,6 +22,8 @@ from plugind.model.plugin import Plugin
 async def reconcile(engine: Engine) -> None:
     """Load records and settle every plugin; a broken one is logged and the rest go on."""
     await load(engine)
+    # Before plugins are settled: whoever asks now waits, and is not refused.
+    await publish.publish(engine)
     for plugin_id in await engine.runtime.list_ids():
         if plugin_id not in engine.entries:
             log.warning("purging a container that belongs to no plugin", plugin=plugin_id)
@@ -55,6 +57,7 @@ async def look(engine: Engine) -> None:
         if plugin.enabled and entry.container is not None:
             launch.connect(engine, entry)
             entry.advance(Trigger.ADOPT)
+    await publish.publish(engine)
 
 
 async def load(engine: Engine) -> None:
@@ -119,6 +122,7 @@ def adopt(engine: Engine, entry: Entry) -> None:
 
 async def leave(engine: Engine) -> None:
     """Let go of every plugin without stopping any (the agent's own stop)."""
+    await publish.close(engine)
     for entry in engine.entries.values():
         await supervise.cancel(entry)
         await logs.end_output(entry)

@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import ending, fetch, garbage, install, lookup, ports
+from plugind.engine import ending, fetch, garbage, install, lookup, ports, publish
 from plugind.engine.context import Engine, Entry
 from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
@@ -71,3 +71,4 @@ async def _swap(engine: Engine, entry: Entry, stage: Stage, new: Plugin) -> None
     await asyncio.to_thread(engine.plugin_store.discard_previous, new.id)
     entry.plugin = new
     entry.scope = None
+    await publish.publish(engine)

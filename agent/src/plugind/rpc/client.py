@@ -110,7 +110,10 @@ class PluginSocket:
                     raise
                 log.info(f"{exc}, trying again", socket=self._path)
                 self._pool.drop_idle()
-                await dial.wait_listening(self._path, self._patience, exited=_never())
+                try:
+                    await dial.wait_listening(self._path, self._patience, exited=_never())
+                except errors.Unavailable:
+                    raise exc from None  # it says whether the request was sent
         raise AssertionError("unreachable")
 
     async def _open(self, method: str, request: bytes) -> tuple[connection_.Connection, http1.Head]:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Front sockets: one for the name of each installed plugin, and the files that tell consumers.
+
+    publish      after whatever changes the set of plugins: listen, withdraw, write files
+    close        the agent stops: sockets' names stay, so that a path exists at all times
+
+A front listens from the installation to the removal of its plugin, enabled or not: consumers look for
+the path once and remember it. A failure here is logged and fails nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import secrets
+import socket
+from pathlib import Path, PurePath
+
+from aiohttp import web
+
+from plugind import errors, log
+from plugind.engine import announce, passthrough, traffic
+from plugind.engine import front as front_
+from plugind.engine.context import Engine, Front
+from plugind.host import peercred
+from plugind.model import front as protocol
+from plugind.model import publishing
+
+_BACKLOG = 512
+_MAX_BODY = 32 << 20
+#: Seconds for requests under way when the agent stops or the plugin is removed.
+_GRACE = 5.0
+
+
+async def publish(engine: Engine) -> None:
+    """Listen for every installed plugin and for no other, and tell consumers about it."""
+    async with engine.locks.holding("publish"):
+        wanted = {e.plugin.name for e in engine.entries.values()}
+        for name in sorted(engine.fronts.keys() - wanted):
+            await engine.fronts.pop(name).close()
+        for name in sorted(wanted - engine.fronts.keys()):
+            try:
+                engine.fronts[name] = await _listen(engine, name)
+            except OSError as exc:
+                log.error(f"cannot open the front of plugin {name}: {exc.strerror}")
+        await asyncio.to_thread(announce.announce, engine)
+
+
+async def close(engine: Engine) -> None:
+    """Stop listening. The files stay: the plugins go on running, and the agent comes back."""
+    await asyncio.gather(*(front.close() for front in engine.fronts.values()))
+    engine.fronts.clear()
+
+
+async def _listen(engine: Engine, name: str) -> Front:
+    """Open the front of a plugin; from now on its requests are answered."""
+    path = publishing.front_path(engine.fronts_dir, name)
+    listener = await asyncio.to_thread(_bind, engine.fronts_dir, path)
+    try:
+        raw: set[asyncio.Task[None]] = set()
+        front = Front(name=name, path=path, close=_nothing)
+        server = web.Server(
+            functools.partial(_handle, engine, front),
+            access_log=None,
+            handler_cancellation=True,
+        )
+
+        def connected() -> asyncio.BaseProtocol:
+            # What the plugin speaks may change with its version.
+            if protocol.is_raw(front_.entry_of(engine, front).plugin.config.interface):
+                return _raw(engine, front, raw)
+            return server()
+
+        listening = await asyncio.get_running_loop().create_server(
+            connected, sock=listener, backlog=_BACKLOG
+        )
+    except BaseException:
+        listener.close()
+        raise
+
+    async def close() -> None:
+        listening.close()
+        for task in raw:
+            task.cancel()
+        await server.shutdown(_GRACE)
+
+    front.close = close
+    return front
+
+
+def _bind(fronts: Path, path: PurePath) -> socket.socket:
+    """Return a socket that listens at `path`, which appears by one rename, over an older one."""
+    directory = Path(path).parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fronts.chmod(0o700)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    staged = f".{secrets.token_hex(8)}"
+    try:
+        # By a descriptor: this name may be longer than the final one, which just fits.
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            listener.bind(f"/proc/self/fd/{fd}/{staged}")
+            os.chmod(staged, 0o600, dir_fd=fd)
+            listener.listen(_BACKLOG)
+            os.rename(staged, path.name, src_dir_fd=fd, dst_dir_fd=fd)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(staged, dir_fd=fd)
+            os.close(fd)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _raw(engine: Engine, front: Front, tasks: set[asyncio.Task[None]]) -> asyncio.BaseProtocol:
+    """Return the protocol of a connection that is passed through."""
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(passthrough.serve(engine, front, (reader, writer)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    reader = asyncio.StreamReader(limit=passthrough.CHUNK)
+    return asyncio.StreamReaderProtocol(reader, connected)
+
+
+async def _handle(engine: Engine, front: Front, request: web.BaseRequest) -> web.StreamResponse:
+    """Answer one HTTP request."""
+    method = request.path.removeprefix("/")
+    content = await _read(request)
+    if content is None:
+        return _response(protocol.failure(method, f"{method}: the body is too large", 413))
+    if request.method != "POST":
+        return _response(protocol.failure(method, f"{request.method} is not allowed", 405))
+    if method == protocol.READ_LOGS:
+        return await _stream(engine, front, request, content)
+    process = _process(request.transport) if method in traffic.CHANGING else ""
+    return _response(await front_.answer(engine, front, method, content, process))
+
+
+async def _stream(
+    engine: Engine, front: Front, request: web.BaseRequest, content: bytes
+) -> web.StreamResponse:
+    """Pass an answer on as it comes, for as long as it comes."""
+    response: web.StreamResponse | None = None
+    try:
+        async with front_.stream(engine, front, protocol.READ_LOGS, content) as found:
+            status, content_type, chunks = found
+            response = web.StreamResponse(status=status)
+            if content_type:
+                response.headers["Content-Type"] = content_type
+            await response.prepare(request)
+            async for chunk in chunks:
+                await response.write(chunk)
+    except errors.PlugindError as exc:
+        if response is None:
+            status = 400 if isinstance(exc, errors.InvalidParameter) else 500
+            return _response(protocol.failure(protocol.READ_LOGS, exc.message, status))
+        # A stream that breaks off must not look like one that has come to its end.
+        log.warning(f"a stream of plugin {front.name} broke off: {exc}")
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+def _response(reply: protocol.Reply) -> web.Response:
+    headers = {"Content-Type": reply.content_type} if reply.content_type else {}
+    return web.Response(status=reply.status, body=reply.content, headers=headers)
+
+
+async def _read(request: web.BaseRequest) -> bytes | None:
+    """Return the body, None if there is too much of it."""
+    content = bytearray()
+    async for chunk in request.content.iter_any():
+        content += chunk
+        if len(content) > _MAX_BODY:
+            return None
+    return bytes(content)
+
+
+def _process(transport: asyncio.Transport | None) -> str:
+    """Return the name of the process at the other end, "" if the kernel cannot say."""
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is None:
+        return ""
+    try:
+        pid = peercred.peer_credentials(connection).pid
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+async def _nothing() -> None:
+    """Close a front that does not listen yet."""
