@@ -2,9 +2,9 @@
 # Copyright: plugind.engine contributors
 """The plugin side of Docker's plugin protocol, for Python drivers of every kind. Copy it.
 
-A plugin is a `Service`: what it implements, and a function for each method. ``serve(service, path)``
-listens on a unix socket below /run/docker/plugins, which the engine mounts into the plugin, and
-answers ``POST /<Interface>.<Method>`` with JSON:
+A plugin is a `Service`: what it implements, and a function for each method.
+``serve(service, path)`` listens on a unix socket below /run/docker/plugins, which the engine mounts
+into the plugin, and answers ``POST /<Interface>.<Method>`` with JSON:
 
     engine --HTTP/1.1--> Handler.do_POST --> dispatch(service, path, body) --> the method's function
 
@@ -161,7 +161,9 @@ def debugging() -> bool:
 
 
 # Arguments that say what a call is about and are no secrets.
-SHOWN = ("name", "id", "networkid", "endpointid", "addressspace", "poolid", "pool", "address", "file")  # fmt: skip
+SHOWN = (
+    "name", "id", "networkid", "endpointid", "addressspace", "poolid", "pool", "address", "file",
+)  # fmt: skip
 
 
 def log_call(service: Service, name: str, arguments: Arguments, outcome: str) -> None:
@@ -197,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
         self.refuse(405, "every call is a POST")
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer what was not even read; what follows on the connection is not understood either."""
+        """Answer what was not even read, and close: what follows cannot be understood."""
         self.answer(status, self.server.service.errors(message), close=True)
 
     def answer(self, status: int, document: Mapping[str, Any], *, close: bool = False) -> None:
@@ -225,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # the client has seen enough
-        except Exception as error:  # noqa: BLE001 - the status is sent; all that is left is to break off
+        except Exception as error:  # noqa: BLE001 - the status is sent already
             complain(f"{self.path}: {type(error).__name__}: {error}")
 
     def address_string(self) -> str:

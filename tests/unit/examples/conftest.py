@@ -26,7 +26,9 @@ FAULTY = ROOT / "agent" / "tests" / "system" / "plugins" / "faulty"
 if sys.version_info < (3, 11):
     collect_ignore_glob = ["*"]
 
-sys.path[:0] = [str(EXAMPLES), str(EXAMPLES / "common"), str(EXAMPLES / "sshfs")]
+sys.path[:0] = [
+    str(EXAMPLES), *(str(EXAMPLES / name) for name in ("common", "sshfs", "linelog"))
+]  # fmt: skip
 
 Call = Callable[..., "tuple[int, dict[str, Any]]"]
 
@@ -50,6 +52,31 @@ def builder() -> ModuleType:
 @pytest.fixture(scope="session")
 def localdir() -> ModuleType:
     return load("examples_localdir", EXAMPLES / "localdir" / "driver.py")
+
+
+@pytest.fixture(scope="session")
+def denylist() -> ModuleType:
+    return load("examples_denylist", EXAMPLES / "denylist" / "driver.py")
+
+
+@pytest.fixture(scope="session")
+def gauges() -> ModuleType:
+    return load("examples_gauges", EXAMPLES / "gauges" / "driver.py")
+
+
+@pytest.fixture(scope="session")
+def linelog() -> ModuleType:
+    return load("examples_linelog", EXAMPLES / "linelog" / "driver.py")
+
+
+@pytest.fixture(scope="session")
+def localbridge() -> ModuleType:
+    return load("examples_localbridge", EXAMPLES / "localbridge" / "driver.py")
+
+
+@pytest.fixture(scope="session")
+def localpool() -> ModuleType:
+    return load("examples_localpool", EXAMPLES / "localpool" / "driver.py")
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +108,14 @@ def short() -> Iterator[Path]:
 
 @pytest.fixture
 def serving(short: Path) -> Iterator[Callable[..., UnixConnection]]:
-    """serving(driver) starts the real server in this process; answers a connection to it."""
+    """serving(driver) starts the real server in this process; answers a connection to it.
+
+    With a Service, make is pluginserver.Server.
+    """
+    import pluginserver
     import volumeplugin
 
-    servers: list[volumeplugin.Server] = []
+    servers: list[pluginserver.Server] = []
     connections: list[UnixConnection] = []
 
     def serve(driver: Any, make: type = volumeplugin.Server) -> UnixConnection:

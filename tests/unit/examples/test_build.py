@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from types import ModuleType
@@ -15,12 +16,14 @@ from baselayer import BuildError, Content
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples" / "plugins"
 FAULTY = ROOT / "agent" / "tests" / "system" / "plugins" / "faulty"
-CONFIGS = [
-    EXAMPLES / "localdir" / "config.json",
-    EXAMPLES / "localdir" / "config-privileges.json",
-    EXAMPLES / "sshfs" / "config.json",
-    FAULTY / "config.json",
-]
+CONFIGS = [*sorted(EXAMPLES.glob("*/config*.json")), FAULTY / "config.json"]
+TYPES = {
+    "denylist": "docker.authz/1.0",
+    "gauges": "docker.metricscollector/1.0",
+    "linelog": "docker.logdriver/1.0",
+    "localbridge": "docker.networkdriver/1.0",
+    "localpool": "docker.ipamdriver/1.0",
+}
 
 
 def test_recipes_are_parsed(builder: ModuleType) -> None:
@@ -38,7 +41,8 @@ def test_configs_and_recipes_fit_together(builder: ModuleType, config: Path) -> 
     recipe = builder.parse_recipe(config.parent, (config.parent / "recipe.toml").read_text())
     assert all(source.is_file() for dummy, source in recipe.files)
     document = json.loads(config.read_text())
-    assert document["interface"]["types"] == ["docker.volumedriver/1.0"]
+    expected = TYPES.get(config.parent.name, "docker.volumedriver/1.0")
+    assert document["interface"]["types"] == [expected]
     targets = {f"/{target}" for target, dummy in recipe.files}
     scripts = {word for word in document["entrypoint"] if word.endswith(".py")}
     assert scripts <= targets
@@ -48,6 +52,22 @@ def test_configs_and_recipes_fit_together(builder: ModuleType, config: Path) -> 
             f"/plugin/{package.parent.name}/{path.name}" for path in package.parent.glob("*.py")
         }
         assert names <= targets
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_what_is_imported_is_in_the_rootfs(builder: ModuleType, config: Path) -> None:
+    recipe = builder.parse_recipe(config.parent, (config.parent / "recipe.toml").read_text())
+    ours = {path.stem for path in (EXAMPLES / "common").glob("*.py")}
+    ours |= {path.stem for path in config.parent.glob("*.py")}
+    present = {Path(target).stem for target, dummy in recipe.files}
+    wanted: set[str] = set()
+    for _, source in recipe.files:
+        for node in ast.walk(ast.parse(source.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                wanted.add(node.module)
+            elif isinstance(node, ast.Import):
+                wanted |= {alias.name for alias in node.names}
+    assert wanted & ours <= present
 
 
 def test_the_sshfs_plugin_asks_for_what_the_documentation_says() -> None:
