@@ -125,4 +125,4 @@ def _fits(value: str, name: str) -> bool:
 
 
 async def _is_used(engine: Engine, name: str) -> bool:
-    return bool(await asyncio.to_thread(engine.volume_store.mounts, name))
+    return bool(engine.volume_store.mounts(name))

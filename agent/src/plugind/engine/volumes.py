@@ -126,7 +126,7 @@ def _size(directory: Path) -> int:
 
 async def mounts(engine: Engine, name: str) -> tuple[volume_.MountRef, ...]:
     """Return who holds the volume mounted."""
-    return await asyncio.to_thread(engine.volume_store.mounts, name)
+    return engine.volume_store.mounts(name)
 
 
 async def find(engine: Engine, name: str) -> tuple[Volume | None, Driver, DriverVolume]:

@@ -9,7 +9,7 @@
 
 The directory appears by one rename from staging/ and goes by one rename to trash/. A mount
 reference is written before the driver's Mount and removed after its Unmount, which is the engine's
-order to keep; here both are one atomic rewrite of mounts.json.
+order to keep; here both are one atomic rewrite of mounts.json, and then of what memory holds.
 """
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ class VolumeStore:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        # What mounts.json says, by volume: the disk first, memory after.
+        self._mounts: dict[str, tuple[MountRef, ...]] = {}
 
     def load_all(self) -> tuple[list[Volume], list[str]]:
         """Return every volume, and the directories set aside because they are broken."""
         loaded, broken = [], []
         for directory in sorted(self._layout.volumes.iterdir()):
             try:
-                loaded.append(self._load(directory))
+                volume = self._load(directory)
+                loaded.append(volume)
+                self._load_mounts(volume.name)
             except records.Broken as exc:
                 records.quarantine(self._layout, directory, exc)
                 broken.append(directory.name)
@@ -65,6 +69,7 @@ class VolumeStore:
             fs.write_atomic(directory / RECORD, data)
             return
         staged = self._layout.staging / secrets.token_hex(16)
+        committed = False
         try:
             with records.mapped_errors(f'create volume "{volume.name}"'):
                 staged.mkdir(mode=0o700)
@@ -75,18 +80,36 @@ class VolumeStore:
                 fs.fsync_dir(staged)
                 checkpoint.checkpoint("volume-create:before-commit")
                 os.rename(staged, directory)  # the commit point
+                committed = True
+                self._mounts[volume.name] = ()
                 fs.fsync_dir(self._layout.volumes)
             checkpoint.checkpoint("volume-create:after-commit")
         finally:
-            fs.remove_tree(staged)
+            if not committed:
+                fs.remove_tree(staged)
 
     def delete(self, name: str) -> None:
         """Remove the volume with its references and `local` content; NoSuchVolume if absent."""
         directory = self._existing(name)
         records.throw_away(self._layout, directory, directory.name, operation="volume-remove")
+        self._mounts.pop(name, None)
 
     def mounts(self, name: str) -> tuple[MountRef, ...]:
-        """Return who holds the volume mounted; nobody if it is unknown."""
+        """Return who holds the volume mounted; nobody if it is unknown.
+
+        Answered from memory, unless mounts.json could not be read when the volume was loaded: then
+        it is read again, and Broken or System says why it cannot be.
+        """
+        known = self._mounts.get(name)
+        return self._read_mounts(name) if known is None else known
+
+    def _load_mounts(self, name: str) -> None:
+        try:
+            self._mounts[name] = self._read_mounts(name)
+        except errors.PlugindError as exc:
+            log.error("cannot tell who holds a volume mounted", volume=name, cause=exc)
+
+    def _read_mounts(self, name: str) -> tuple[MountRef, ...]:
         path = self._layout.volume_dir(name) / MOUNTS
         if not path.exists():
             return ()
@@ -99,11 +122,13 @@ class VolumeStore:
 
     def save_mounts(self, name: str, refs: Iterable[MountRef]) -> None:
         """Replace the references of a volume that has a record."""
+        kept = tuple(refs)
         document = [
-            {"holder": ref.holder, "id": ref.id, "mountpoint": ref.mountpoint} for ref in refs
+            {"holder": ref.holder, "id": ref.id, "mountpoint": ref.mountpoint} for ref in kept
         ]
         data = json.dumps(document, indent=2).encode() + b"\n"
         fs.write_atomic(self._existing(name) / MOUNTS, data)
+        self._mounts[name] = kept
 
     def _existing(self, name: str) -> Path:
         directory = self._layout.volume_dir(name)

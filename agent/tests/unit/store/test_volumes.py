@@ -100,8 +100,24 @@ def test_broken_references_are_an_error_not_nobody(
 ) -> None:
     volumes.save(LOCAL)
     (layout.volume_dir("plain") / "mounts.json").write_text(text)
-    with pytest.raises(records.Broken):
-        volumes.mounts("plain")
+    reopened = VolumeStore(layout)
+    assert reopened.load_all() == ([LOCAL], []), "the record itself is fine"
+    for _ in range(2):
+        with pytest.raises(records.Broken):
+            reopened.mounts("plain")
+
+
+def test_references_are_answered_from_memory(volumes: VolumeStore, layout: Layout) -> None:
+    ref = MountRef(holder="web", id="1", mountpoint="/x")
+    volumes.save(LOCAL)
+    volumes.save_mounts("plain", [ref])
+    reopened = VolumeStore(layout)
+    reopened.load_all()
+    (layout.volume_dir("plain") / "mounts.json").unlink()
+    assert reopened.mounts("plain") == volumes.mounts("plain") == (ref,)
+    reopened.delete("plain")
+    reopened.save(LOCAL)
+    assert reopened.mounts("plain") == ()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
