@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,12 @@ def require(*programs: str) -> None:
 class Agent:
     """A daemon that can be started, stopped and killed."""
 
-    def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.root = directory / "lib"
         self.run = directory / "run"
         self.logs = directory / "log"
@@ -56,6 +61,7 @@ class Agent:
         self.socket = self.run / "api.sock"
         self.output = directory / "daemon.log"
         self._options = dict(options or {})
+        self._prefix = tuple(prefix)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -73,7 +79,7 @@ class Agent:
     def start(self, env: Mapping[str, str] | None = None, *, check: bool = True) -> bool:
         """Start it and wait until the API listens; False if it ended instead."""
         self.run.parent.mkdir(parents=True, exist_ok=True)
-        argv = [sys.executable, "-m", "plugind", "serve", "--group", "root"]
+        argv = [*self._prefix, sys.executable, "-m", "plugind", "serve", "--group", "root"]
         for name in ("root", "run", "logs", "sockets"):
             argv += [f"--{name}", str(getattr(self, name))]
         for name, value in self._options.items():
@@ -182,10 +188,12 @@ def _run(argv: list[str], env: Mapping[str, str] | None, input: str | None, stat
 
 
 @contextlib.contextmanager
-def run(directory: Path, options: Mapping[str, str] | None = None) -> Iterator[Agent]:
-    """Run a daemon for the length of the block."""
+def run(
+    directory: Path, options: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Iterator[Agent]:
+    """Run a daemon for the length of the block; `prefix` is a command that becomes it (unshare)."""
     require("runc", "conmon")
-    agent = Agent(directory, options)
+    agent = Agent(directory, options, prefix)
     try:
         agent.start()
         yield agent
