@@ -15,6 +15,7 @@ It is configured through its environment, which is what a plugin has:
         hang=METHOD      never answers METHOD (`VolumeDriver.Mount`)
         fail=METHOD:TEXT answers METHOD with `Err`
         drop=METHOD      closes the connection instead of answering METHOD
+        answer=METHOD:STATUS:TEXT  answers METHOD with exactly that
 
 Standard library only, and old Python too: the container has the host's.
 """
@@ -109,6 +110,10 @@ class VolumePlugin:
             return None
         if self.words("garbage"):
             return _reply(200, b"<html>this is not the protocol</html>")
+        for value in self.words("answer"):
+            answered, status, text = value.split(":", 2)
+            if answered == method:
+                return _reply(int(status), text.encode())
         for value in self.words("fail"):
             failing, _, text = value.partition(":")
             if failing == method:

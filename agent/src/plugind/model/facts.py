@@ -30,13 +30,15 @@ class HostFacts:
     `devices` maps each device path that the plugin's settings name to the nodes found there (a
     directory yields every device beneath it). `thermal_throttle` are the CPUs' files of that name,
     which are hidden from plugins. `network_files` are those of the host's name resolution that
-    exist.
+    exist. `log_fifos` is the host's directory of a real dockerd's log fifos, "" if the plugin is to
+    have none.
     """
 
     devices: dict[str, tuple[DeviceNode, ...]]
     thermal_throttle: tuple[str, ...] = ()
     network_files: tuple[str, ...] = NETWORK_FILES
     cgroup_v2: bool = False
+    log_fifos: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

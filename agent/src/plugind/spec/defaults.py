@@ -13,6 +13,7 @@ OCI_VERSION = "1.0.2"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Where a plugin finds the directory of its socket, and other plugins' clients do not.
 RUNTIME_DIR = "/run/docker/plugins"
+LOG_FIFOS = "/run/docker/logging"
 #: Parent of every plugin's cgroup. Absolute: a relative one lands below the agent's own service,
 #: and a service manager that stops the agent would then stop every plugin.
 CGROUP_PARENT = "/plugind"

@@ -3,6 +3,7 @@
 """The mounts of a plugin, in this order; a later one wins over an earlier one at the same place:
 
     defaults    propagatedMount    mounts of the settings    /run/docker/plugins    hosts, resolv.conf
+    /run/docker/logging
 
 Mended: mounts come from the settings, where `set` put them; an empty source is an empty directory
 instead of the bundle with all its secrets; a mount over /dev replaces the defaults there, and
@@ -41,6 +42,9 @@ def compute_mounts(
     if plugin.config.network_type:
         # Any type at all, even one that means nothing, gets the host's names.
         mounts += [_bind(path, path, "rbind", "ro") for path in facts.network_files]
+    if facts.log_fifos:
+        # A dockerd that takes the plugin for a legacy one names its fifos by the host's paths.
+        mounts.append(_bind(facts.log_fifos, defaults.LOG_FIFOS, "rbind", "rslave"))
     return mounts
 
 
