@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 import sys
 from typing import TextIO
 
 _LEVELS = {"WARNING": "warning", "CRITICAL": "fatal"}
+_BARE = re.compile(r"[-0-9A-Za-z._/@^+:]+", re.ASCII)
 logger = logging.getLogger("plugind")
 
 
 def quote(value: str) -> str:
     """Return `value` as a logfmt value: bare where that is unambiguous, else quoted."""
-    if value and all(c.isalnum() or c in "-._/@^+:" for c in value) and value.isascii():
+    if _BARE.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     escaped = escaped.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")

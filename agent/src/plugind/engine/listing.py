@@ -39,7 +39,7 @@ async def list_volumes(
             continue
         if names and not any(_fits(value, volume.name) for value in names):
             continue
-        if not has_labels(volume, labels):
+        if labels and not has_labels(volume, labels):
             continue
         if dangling is not None and dangling is await _is_used(engine, volume.name):
             continue
@@ -95,8 +95,10 @@ def _why(engine: Engine, driver: str) -> str:
 def merge(record: Volume | None, found: DriverVolume, driver: str, scope: str) -> Volume:
     """Return what is shown of a volume: the record's labels and options, the driver's time."""
     base = record or Volume(name=found.name, driver=driver)
-    created = found.created_at or (base.created_at if record else "")
-    return replace(base, scope=scope, created_at=created or volume_.ZERO_TIME)
+    created = found.created_at or (base.created_at if record else "") or volume_.ZERO_TIME
+    if base.scope == scope and base.created_at == created:
+        return base
+    return replace(base, scope=scope, created_at=created)
 
 
 def has_labels(volume: Volume, wanted: frozenset[str]) -> bool:

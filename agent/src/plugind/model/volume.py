@@ -118,10 +118,10 @@ def host_path(mountpoint: str, *, plugin_root: str, propagated_mount: str) -> st
     """
     if not mountpoint:
         return ""
-    parts = [part for part in mountpoint.split("/") if part not in ("", ".")]
+    parts = [part for part in mountpoint.split("/") if part and part != "."]
     if ".." in parts:
         raise errors.System(f'driver answered mountpoint "{mountpoint}", which climbs with ".."')
-    prefix = [part for part in propagated_mount.split("/") if part]
+    prefix = [part for part in propagated_mount.split("/") if part] if propagated_mount else []
     if prefix and parts[: len(prefix)] == prefix:
         return "/".join([plugin_root, "propagated-mount", *parts[len(prefix) :]])
     return "/".join([plugin_root, "rootfs", *parts])

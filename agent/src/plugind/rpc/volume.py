@@ -21,6 +21,7 @@ INTERFACE = "VolumeDriver"
 SLOW, QUICK = 120.0, 60.0
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ABSENT = ("not found", "does not exist", "doesn't exist", "unknown volume", "no volume")
+_MEMBERS = frozenset(("Name", "Mountpoint", "CreatedAt", "Status"))
 #: Something else is missing: a helper program, a name in DNS, a method.
 _NOT_THE_VOLUME = ("executable", "$path", "command not found", "page not found", "host")
 
@@ -72,7 +73,7 @@ class VolumeDriver:
         found = client.field(answer, "Volumes") or []
         if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
             raise errors.System(f"{INTERFACE}.List: plugin answered with broken Volumes")
-        return tuple(_volume(entry, "") for entry in found)
+        return tuple([_volume(entry, "") for entry in found])
 
     async def remove(self, name: str) -> None:
         """Remove a volume and what is in it; NoSuchVolume if there was none."""
@@ -131,11 +132,13 @@ def means_absent(text: str, name: str) -> bool:
 
 
 def _volume(found: dict[str, Any], name: str) -> volume_.DriverVolume:
-    created = client.field(found, "CreatedAt")
-    status = client.field(found, "Status")
+    if not found.keys() <= _MEMBERS:  # else no member needs to be looked for in another spelling
+        found = {member: client.field(found, member) for member in _MEMBERS}
+    created = found.get("CreatedAt")
+    status = found.get("Status")
     return volume_.DriverVolume(
-        name=str(client.field(found, "Name") or name),
-        mountpoint=str(client.field(found, "Mountpoint") or ""),
+        name=str(found.get("Name") or name),
+        mountpoint=str(found.get("Mountpoint") or ""),
         # Some drivers send another format; Docker calls the volume absent then, we drop the date.
         created_at=created if isinstance(created, str) and _RFC3339.fullmatch(created) else "",
         status=status if isinstance(status, dict) else {},
