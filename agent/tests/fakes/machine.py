@@ -19,6 +19,7 @@ class FakeMachine:
         self.mounts: dict[Path, dict[str, str]] = {}
         self.released: list[str] = []
         self.refuse_mounts = ""
+        self.boots = 1
 
     def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
         arch.check_entrypoint(Path(dirs.rootfs), plugin.config, env=plugin.settings.env)
@@ -30,10 +31,21 @@ class FakeMachine:
     def release(self, dirs: PluginDirs) -> None:
         self.released.append(dirs.root.name)
 
-    def mount_local(self, options: dict[str, str], target: Path) -> None:
+    def boot_id(self) -> str:
+        return f"boot-{self.boots}"
+
+    def reboot(self) -> None:
+        """Another boot: nothing is mounted any more."""
+        self.boots += 1
+        self.mounts.clear()
+
+    def mount_local(self, options: dict[str, str], target: Path) -> bool:
         if self.refuse_mounts:
             raise errors.System(self.refuse_mounts)
+        if target in self.mounts:
+            return False
         self.mounts[target] = options
+        return True
 
     def unmount(self, target: Path) -> None:
         self.mounts.pop(target, None)

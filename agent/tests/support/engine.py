@@ -22,7 +22,7 @@ from fakes.clock import VirtualClock
 from fakes.machine import FakeMachine
 from fakes.registry import FakeRegistry
 from fakes.runtime import FakeHost, FakeRuntime
-from plugind.engine import context, create, enable, events, install, reconcile
+from plugind.engine import context, create, enable, events, install, publish, reconcile
 from plugind.model import manifest, reference
 from plugind.model.event import Event
 from plugind.model.lifecycle import RestartPolicy
@@ -105,6 +105,10 @@ class World:
                 if task is not None:
                     task.cancel()
                     await asyncio.wait([task])
+        for task in list(self.engine.background):
+            task.cancel()
+            await asyncio.wait([task])
+        await publish.close(self.engine)
         await self.engine.registry.close()
 
     async def reopen(self) -> None:

@@ -7,14 +7,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from plugind.engine.ports import Progress
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
-from plugind.model.manifest import Manifest
+from plugind.model.image import Image
+from plugind.model.manifest import Manifest, Platform
 from plugind.model.plugin import Plugin
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
@@ -106,7 +107,7 @@ class Stories(Protocol):
 
     async def inspect_volume(self, engine: Engine, name: str) -> dict[str, Any]: ...
 
-    async def remove_volume(self, engine: Engine, name: str, *, force: bool) -> None: ...
+    async def remove_volume(self, engine: Engine, name: str, *, force: bool) -> str: ...
 
     async def prune_volumes(
         self,
@@ -122,6 +123,65 @@ class Stories(Protocol):
     async def unmount_volume(self, engine: Engine, name: str, holder: str) -> None: ...
 
     async def holders(self, engine: Engine, name: str) -> list[dict[str, str]]: ...
+
+    # Images
+
+    def list_images(
+        self,
+        engine: Engine,
+        *,
+        references: frozenset[str],
+        labels: frozenset[str],
+        dangling: bool | None,
+        usage: bool = False,
+    ) -> list[dict[str, Any]]: ...
+
+    def inspect_image(self, engine: Engine, text: str) -> dict[str, Any]: ...
+
+    async def pull_image(
+        self,
+        engine: Engine,
+        ref: Reference,
+        *,
+        platform: Platform | None,
+        credentials: Credentials | None,
+        progress: Progress,
+    ) -> Image: ...
+
+    async def import_image(
+        self,
+        engine: Engine,
+        body: AsyncIterator[bytes],
+        *,
+        name: Reference | None,
+        config: Mapping[str, Any],
+        message: str,
+        platform: Platform | None,
+    ) -> Image: ...
+
+    async def load_images(
+        self,
+        engine: Engine,
+        body: AsyncIterator[bytes],
+        *,
+        platform: Platform | None,
+        progress: Progress,
+    ) -> list[Image]: ...
+
+    async def tag_image(self, engine: Engine, text: str, ref: Reference) -> Image: ...
+
+    async def remove_image(
+        self, engine: Engine, text: str, *, force: bool
+    ) -> list[dict[Literal["Untagged", "Deleted"], str]]: ...
+
+    async def prune_images(
+        self,
+        engine: Engine,
+        *,
+        dangling: bool,
+        labels: frozenset[str],
+        without_labels: frozenset[str],
+    ) -> tuple[list[dict[Literal["Untagged", "Deleted"], str]], int]: ...
 
     # The rest
 

@@ -11,20 +11,24 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 
-from plugind import errors
+from plugind import errors, log
 from plugind.engine import events as events_
 from plugind.engine import ports
+from plugind.engine.container_entry import Containers
 from plugind.model import lifecycle
+from plugind.model import secrets as secrets_
 from plugind.model.digest import Digest
 from plugind.model.facts import PluginDirs
-from plugind.model.image import Image
+from plugind.model.host_mount import HostMount
+from plugind.model.image import Image, ImageUser
 from plugind.model.lifecycle import PluginState, RestartPolicy
 from plugind.model.plugin import Plugin
 from plugind.model.publishing import Publishing
+from plugind.model.secrets import SecretPolicy
 from plugind.model.volume import Volume
 from plugind.store import content, images, layout, limits, plugins, volumes
 
@@ -39,6 +43,11 @@ class EngineOptions:
     limits: limits.Limits = field(default_factory=limits.Limits)
     log_max_bytes: int = 10 * 1024 * 1024
     error_lines: int = 12
+    #: How long a list of volumes, or a search among drivers, waits for a driver.
+    list_timeout: float = 5.0
+    #: If not 0, the longest that any call of a volume driver may take; else Docker's limits count.
+    driver_timeout: float = 0.0
+    secrets: SecretPolicy = secrets_.DEFAULT
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
     publishing: Publishing = field(default_factory=Publishing)
 
@@ -61,6 +70,8 @@ class Entry:
     started_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Ids of the references that the process which runs now has mounted; they die with it.
+    mounted: set[str] = field(default_factory=set)
     #: Set at the next change, and replaced by a new one: take it first, look, then wait for it.
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     holds: int = 0
@@ -146,6 +157,7 @@ class Engine:
     plugin_store: plugins.PluginStore
     volume_store: volumes.VolumeStore
     image_store: images.ImageStore
+    containers: Containers
     registry: ports.Registry
     runtime: ports.Runtime
     dialer: ports.Dialer
@@ -154,13 +166,33 @@ class Engine:
     events: events_.Hub
     entries: dict[str, Entry] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
+    #: By path; and why one could not be mounted at last.
+    host_mounts: dict[str, HostMount] = field(default_factory=dict)
+    host_mount_errors: dict[str, str] = field(default_factory=dict)
     fronts: dict[str, Front] = field(default_factory=dict)
     images: dict[Digest, Image] = field(default_factory=dict)
+    #: Who knows what is made of an image, by id: each is asked before an image is removed.
+    image_users: list[Callable[[Digest], Iterable[ImageUser]]] = field(default_factory=list)
+    #: What secrets are digested with, and those that were seen; see `sealing`.
+    secret_key: bytes = field(default=b"", repr=False)
+    known: secrets_.KnownValues = field(default_factory=secrets_.KnownValues, repr=False)
     locks: Locks = field(default_factory=Locks)
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
     writers: int = 0
     keep_blobs: bool = False
+    background: set[asyncio.Task[None]] = field(default_factory=set)
     degraded: str | None = None
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Let work that nobody waits for go on; it ends at `leave`. Its surprises are logged."""
+        task = asyncio.create_task(work, name=name)
+        self.background.add(task)
+        task.add_done_callback(self._spawned_done)
+
+    def _spawned_done(self, task: asyncio.Task[None]) -> None:
+        self.background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error(f"cannot {task.get_name()}", exc=task.exception())
 
     def dirs(self, plugin_id: str) -> PluginDirs:
         """Return the host paths of a plugin."""
@@ -189,6 +221,14 @@ class Engine:
     def log_path(self, plugin_id: str) -> Path:
         """Return where the plugin's output is kept."""
         return self.layout.logs / f"{plugin_id}.log"
+
+    def digest(self, volume: str, option: str, value: str) -> str:
+        """Return what is kept of a volume's secret."""
+        return secrets_.digest(self.secret_key, volume, option, value)
+
+    def redact(self, text: str) -> str:
+        """Return a text of a plugin without secrets, as far as they are known or look like it."""
+        return self.known.redact(self.options.secrets.mask_text(text))
 
     @contextlib.contextmanager
     def pinned(self, digests: Iterable[Digest]) -> Iterator[None]:

@@ -12,10 +12,12 @@ from typing import Protocol
 from plugind import errors
 from plugind.engine import lookup
 from plugind.engine.context import Engine, Entry
+from plugind.engine.discreet import DiscreetDriver
 from plugind.engine.local import LocalDriver
+from plugind.engine.ports import PluginSocket
 from plugind.model import volume as volume_
 from plugind.model.lifecycle import PluginState
-from plugind.model.volume import LOCAL, DriverVolume
+from plugind.model.volume import LOCAL, DriverVolume, MountRef
 from plugind.rpc.volume import VolumeDriver
 
 CAPABILITY = "volumedriver"
@@ -41,7 +43,17 @@ class Driver:
     name: str
     calls: Calls
     entry: Entry | None = None
+    socket: PluginSocket | None = None
     root: PurePosixPath | None = None
+
+    def has_mounted(self, ref: MountRef) -> bool:
+        """True if the plugin's process that runs now has mounted this; `local` is asked always."""
+        return self.entry is not None and ref.id in self.entry.mounted
+
+    def note_mounted(self, ref: MountRef) -> None:
+        """Take down that this process has mounted it, unless it died meanwhile."""
+        if self.entry is not None and self.entry.socket is self.socket:
+            self.entry.mounted.add(ref.id)
 
     def host_path(self, mountpoint: str) -> str:
         """Return a path of the driver's as a path on the host."""
@@ -86,8 +98,11 @@ def of_entry(engine: Engine, entry: Entry) -> Driver:
         raise errors.Unavailable(f"plugin {entry.plugin.name} is {entry.state.value}")
     return Driver(
         name=entry.plugin.name,
-        calls=VolumeDriver(entry.socket),
+        calls=DiscreetDriver(
+            engine, VolumeDriver(entry.socket, enable_timeout=engine.options.driver_timeout)
+        ),
         entry=entry,
+        socket=entry.socket,
         root=PurePosixPath(engine.layout.plugin_dir(entry.plugin.id)),
     )
 
@@ -110,6 +125,23 @@ def running(engine: Engine) -> list[Driver]:
         if entry.plugin.serves(CAPABILITY) and entry.state is PluginState.RUNNING
     ]
     return found
+
+
+async def is_gone(engine: Engine, name: str) -> bool:
+    """True if the driver has nobody to ask: not installed, disabled, given up on, or not back yet.
+
+    One that is being started is waited for, as long as starting may take.
+    """
+    if name == LOCAL:
+        return False
+    entry = lookup_entry(engine, name)
+    if entry is None or not entry.shown().enabled:
+        return True
+    try:
+        await entry.wait_settled(engine.options.enable_timeout)
+    except errors.Unavailable:
+        return True
+    return entry.state is not PluginState.RUNNING
 
 
 def canonical(engine: Engine, name: str) -> str:

@@ -46,7 +46,7 @@ async def disable(engine: Engine, text: str, *, force: bool) -> Plugin:
     async with entry.lock:
         plugin = entry.plugin
         if not force:
-            references.require_unused(engine, plugin)
+            await references.require_unused(engine, plugin)
         if not plugin.enabled:
             raise errors.Conflict(
                 f"plugin is already disabled: plugin {plugin.name} found but disabled"

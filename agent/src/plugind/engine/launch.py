@@ -62,6 +62,7 @@ async def stop(engine: Engine, entry: Entry) -> int | None:
         status = await entry.container.stop(engine.options.stop_grace)
         await entry.container.delete()
         entry.container = None
+    entry.mounted.clear()
     await logs.end_output(entry)
     await asyncio.to_thread(_release, engine, entry.plugin)
     return status
@@ -87,6 +88,7 @@ async def _wait_listening(
         lines = await asyncio.to_thread(
             logs.last_lines, engine.log_path(plugin.id), log_start, engine.options.error_lines
         )
+        lines = tuple(engine.redact(line) for line in lines)
         socket = plugin.config.interface.socket
         if exited.done():
             status = exited.result()

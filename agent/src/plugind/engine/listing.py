@@ -15,6 +15,7 @@ from plugind.engine import drivers
 from plugind.engine.context import Engine
 from plugind.engine.drivers import Driver
 from plugind.model import volume as volume_
+from plugind.model.lifecycle import PluginState
 from plugind.model.volume import DriverVolume, Volume
 
 Listed = tuple[Volume, str]
@@ -51,7 +52,7 @@ async def _gather(engine: Engine) -> tuple[dict[str, Listed], list[str]]:
     listed: dict[str, Listed] = {}
     warnings: list[str] = []
     running = drivers.running(engine)
-    answers = await asyncio.gather(*(_ask(handle) for handle in running))
+    answers = await asyncio.gather(*(_ask(engine, handle) for handle in running))
     unanswered = {volume.driver for volume in engine.volumes.values()}
     for handle, answer in zip(running, answers, strict=True):
         if isinstance(answer, str):
@@ -59,8 +60,8 @@ async def _gather(engine: Engine) -> tuple[dict[str, Listed], list[str]]:
             unanswered.add(handle.name)
             continue
         unanswered.discard(handle.name)
-        scope = await handle.scope()
-        for found in answer:
+        found_volumes, scope = answer
+        for found in found_volumes:
             record = engine.volumes.get(found.name)
             if record is not None and record.driver != handle.name:
                 continue  # the name belongs to another driver's volume
@@ -76,9 +77,14 @@ async def _gather(engine: Engine) -> tuple[dict[str, Listed], list[str]]:
     return listed, warnings
 
 
-async def _ask(handle: Driver) -> tuple[DriverVolume, ...] | str:
+async def _ask(engine: Engine, handle: Driver) -> tuple[tuple[DriverVolume, ...], str] | str:
+    """Return the driver's volumes and scope, or why it did not say: a list waits for nobody."""
+    deadline = engine.options.list_timeout
     try:
-        return await handle.calls.list()
+        async with asyncio.timeout(deadline):
+            return await handle.calls.list(), await handle.scope()
+    except TimeoutError:
+        return f"plugin {handle.name} did not answer within {deadline:g} s"
     except errors.PlugindError as exc:
         return exc.message
 
@@ -88,7 +94,8 @@ def _why(engine: Engine, driver: str) -> str:
     if entry is None:
         return f'plugin "{driver}" not found'
     if not entry.shown().enabled:
-        return f"plugin {driver} found but disabled"
+        why = f": {entry.last_error}" if entry.state is PluginState.FAILED else ""
+        return f"plugin {driver} found but disabled{why}"
     return f"plugin {driver} is {entry.state.value}"
 
 
@@ -127,4 +134,4 @@ def _fits(value: str, name: str) -> bool:
 
 
 async def _is_used(engine: Engine, name: str) -> bool:
-    return bool(engine.volume_store.mounts(name))
+    return bool(engine.volume_store.mounts(name) or engine.containers.using_volume(name))

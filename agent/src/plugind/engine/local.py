@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from plugind import errors
+from plugind.engine import sealing
 from plugind.model import volume as volume_
-from plugind.model.volume import LOCAL, DriverVolume
+from plugind.model.volume import LOCAL, DriverVolume, VolumeRequest
 
 if TYPE_CHECKING:
     from plugind.engine.context import Engine
@@ -66,15 +67,24 @@ class LocalDriver:
         return str(self._engine.volume_store.data_dir(name))
 
     async def mount(self, name: str, mount_id: str) -> str:
-        """Mount what the options say, at the first use."""
+        """Mount what the options say, unless it is mounted already."""
         del mount_id
-        record = self._engine.volumes[name]
-        others = [ref for ref in self._engine.volume_store.mounts(name) if ref.mountpoint]
-        if record.options and not others:
-            target = self._engine.volume_store.data_dir(name)
-            options = dict(record.options)
-            await asyncio.to_thread(self._engine.host.mount_local, options, target)
+        await self.mount_options(name)
         return await self.path(name)
+
+    async def mount_options(self, name: str) -> bool:
+        """Mount what the options say; False if there are none, or if it is mounted already."""
+        record = self._engine.volumes[name]
+        if not record.options:
+            return False
+        target = self._engine.volume_store.data_dir(name)
+        secret = await asyncio.to_thread(self._engine.volume_store.mount_options, name)
+        options = dict(secret or record.options)
+        sealing.admit(self._engine, VolumeRequest(name=name, driver=LOCAL, options=options))
+        try:
+            return await asyncio.to_thread(self._engine.host.mount_local, options, target)
+        except errors.PlugindError as exc:  # mount(8) is quoted with all of its arguments
+            raise errors.System(sealing.redact(self._engine, exc.message, name)) from exc
 
     async def unmount(self, name: str, mount_id: str) -> None:
         """Unmount after the last use."""

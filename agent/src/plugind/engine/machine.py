@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from plugind.host import arch, facts, mounts, proc, rootfs
@@ -15,7 +16,10 @@ _MOUNT_TIMEOUT = 60.0
 
 
 class Machine:
-    """This machine."""
+    """This machine. `log_fifos`: a real dockerd's log fifos, for every log plugin; None for none."""
+
+    def __init__(self, log_fifos: Path | None = None) -> None:
+        self._log_fifos = log_fifos
 
     def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
         """Check what can be known before the launch, and lay what the spec relies on."""
@@ -30,21 +34,30 @@ class Machine:
             target = Path(dirs.propagated_mount)
             target.mkdir(mode=0o755, exist_ok=True)
             mounts.make_shared_mountpoint(target)
-        return facts.gather_facts(plugin.settings)
+        found = facts.gather_facts(plugin.settings)
+        if self._log_fifos is None or not plugin.serves("logdriver"):
+            return found
+        self._log_fifos.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return replace(found, log_fifos=str(self._log_fifos))
 
     def release(self, dirs: PluginDirs) -> None:
         """Unmount everything beneath the plugin's directory."""
         mounts.unmount_tree(Path(dirs.root))
 
-    def mount_local(self, options: dict[str, str], target: Path) -> None:
+    def boot_id(self) -> str:
+        """Return the random id that the kernel gave this boot."""
+        return facts.boot_id()
+
+    def mount_local(self, options: dict[str, str], target: Path) -> bool:
         """Mount with mount(8), which knows every file system's helper (nfs, cifs)."""
+        if mounts.is_mountpoint(target):
+            return False
         argv = ["mount", "-t", options["type"]]
         if options.get("o"):
             argv += ["-o", options["o"]]
         argv += ["--", options["device"], str(target)]
-        if os.path.ismount(target):
-            return
         proc.run_blocking(argv, timeout=_MOUNT_TIMEOUT)
+        return True
 
     def unmount(self, target: Path) -> None:
         """Unmount `target` and what is stacked on it."""

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 from dataclasses import replace
 
-from plugind import errors
+from plugind import checkpoint, errors
 from plugind.engine import drivers, ending, volumes
 from plugind.engine.context import Engine
 from plugind.model.volume import MountRef
@@ -28,12 +28,11 @@ async def mount_volume(engine: Engine, name: str, holder: str) -> str:
     async with engine.locks.holding(f"volume:{name}"):
         record, handle, found = await volumes.find(engine, name)
         if record is None:
-            record = volumes.adopted(found, handle, await handle.scope())
-            await asyncio.to_thread(engine.volume_store.save, record)
-            engine.volumes[name] = record
+            adopted = volumes.adopted(found, handle, await handle.scope())
+            await volumes.record_volume(engine, adopted)
         refs = await volumes.mounts(engine, name)
         held = next((ref for ref in refs if ref.holder == holder), None)
-        if held is not None and held.mountpoint:
+        if held is not None and held.mountpoint and handle.has_mounted(held):
             return held.mountpoint
         ref = held or MountRef(holder=holder, id=secrets.token_hex(32))
         path = await ending.to_the_end(_mount(engine, handle, name, ref))
@@ -41,8 +40,11 @@ async def mount_volume(engine: Engine, name: str, holder: str) -> str:
     return path
 
 
-async def unmount_volume(engine: Engine, name: str, holder: str) -> None:
-    """Undo `mount_volume`; NotFound if that holder has no mount of the volume."""
+async def unmount_volume(engine: Engine, name: str, holder: str, *, reason: str = "") -> None:
+    """Undo `mount_volume`; NotFound if that holder has no mount of the volume.
+
+    A `reason` says in the event why somebody else than the holder asks for it.
+    """
     async with engine.locks.holding(f"volume:{name}"):
         refs = await volumes.mounts(engine, name)
         ref = next((ref for ref in refs if ref.holder == holder), None)
@@ -50,14 +52,13 @@ async def unmount_volume(engine: Engine, name: str, holder: str) -> None:
             raise errors.NotFound(f'volume {name} is not mounted for "{holder}"')
         handle = await drivers.driver(engine, engine.volumes[name].driver)
         await ending.to_the_end(_unmount(engine, handle, name, ref))
-    engine.events.volume("unmount", name, handle.name, container=holder)
+    attributes = {"reason": reason} if reason else {}
+    engine.events.volume("unmount", name, handle.name, container=holder, **attributes)
 
 
 async def mount_again(engine: Engine, handle: drivers.Driver, name: str, ref: MountRef) -> str:
     """Mount for a holder whose mount died with the plugin's process; the volume's lock is held."""
-    path = handle.host_path(await handle.calls.mount(name, ref.id))
-    if not path:
-        raise errors.System("the driver answered no mountpoint")
+    path = await _call_mount(handle, name, ref)
     if path != ref.mountpoint:
         others = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
         moved = (*others, replace(ref, mountpoint=path))
@@ -74,24 +75,44 @@ async def holders(engine: Engine, name: str) -> list[dict[str, str]]:
 
 
 async def _mount(engine: Engine, handle: drivers.Driver, name: str, ref: MountRef) -> str:
-    others = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
+    before = await volumes.mounts(engine, name)
+    others = tuple(r for r in before if r.holder != ref.holder)
     store = engine.volume_store
     await asyncio.to_thread(store.save_mounts, name, (*others, ref))
+    checkpoint.checkpoint("mount:after-reference")
     try:
-        path = handle.host_path(await handle.calls.mount(name, ref.id))
-        if not path:
-            raise errors.System("the driver answered no mountpoint")
+        path = await _call_mount(handle, name, ref)
     except errors.PlugindError as exc:
-        await asyncio.to_thread(store.save_mounts, name, others)
+        # Who held it before a crash of the plugin still counts on it.
+        await asyncio.to_thread(store.save_mounts, name, before)
         raise volumes.type_of(exc)(f"cannot mount volume {name}: {exc}") from exc
+    checkpoint.checkpoint("mount:after-driver")
     await asyncio.to_thread(store.save_mounts, name, (*others, replace(ref, mountpoint=path)))
     return path
 
 
+async def _call_mount(handle: drivers.Driver, name: str, ref: MountRef) -> str:
+    path = handle.host_path(await handle.calls.mount(name, ref.id))
+    if not path:
+        raise errors.System("the driver answered no mountpoint")
+    handle.note_mounted(ref)
+    return path
+
+
 async def _unmount(engine: Engine, handle: drivers.Driver, name: str, ref: MountRef) -> None:
-    try:
-        await handle.calls.unmount(name, ref.id)
-    except errors.PlugindError as exc:
-        raise volumes.type_of(exc)(f"cannot unmount volume {name}: {exc}") from exc
+    # A process that was started since has nothing mounted for this holder.
+    if handle.entry is None or handle.has_mounted(ref):
+        try:
+            await handle.calls.unmount(name, ref.id)
+        except errors.PlugindError as exc:
+            raise volumes.type_of(exc)(f"cannot unmount volume {name}: {exc}") from exc
+        checkpoint.checkpoint("unmount:after-driver")
+        if handle.entry is not None:
+            handle.entry.mounted.discard(ref.id)
+    await drop_reference(engine, name, ref)
+
+
+async def drop_reference(engine: Engine, name: str, ref: MountRef) -> None:
+    """Forget that a holder has the volume mounted; no driver is asked. The lock is held."""
     refs = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
     await asyncio.to_thread(engine.volume_store.save_mounts, name, refs)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
 from plugind.model.facts import HostFacts, PluginDirs
-from plugind.model.manifest import Descriptor, Manifest
+from plugind.model.manifest import Descriptor, Kind, Manifest, Platform
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 
@@ -33,10 +33,19 @@ class Progress(Protocol):
 
 
 class Registry(Protocol):
-    """A registry that holds plugins."""
+    """A registry that holds plugins and images."""
 
-    async def resolve(self, ref: Reference, credentials: Credentials | None) -> Manifest:
-        """Return the manifest of `ref` for this platform, its digest verified.
+    async def resolve(
+        self,
+        ref: Reference,
+        credentials: Credentials | None,
+        *,
+        kind: Kind = Kind.PLUGIN,
+        platform: Platform | None = None,
+    ) -> Manifest:
+        """Return the manifest of `ref` for the platform (None: this host's), its digest verified.
+
+        `kind` is what the caller expects, for the words of NotFound; the caller checks that it is.
 
         NotFound, Unauthorized, Unavailable or System name the reference and the registry.
         """
@@ -135,8 +144,15 @@ class Host(Protocol):
         """Unmount everything beneath the plugin's directory, dead FUSE mounts included."""
         ...
 
-    def mount_local(self, options: dict[str, str], target: Path) -> None:
-        """Mount a `local` volume that has options (`type`, `o`, `device`) at `target`."""
+    def boot_id(self) -> str:
+        """Return the random id that the kernel gave this boot."""
+        ...
+
+    def mount_local(self, options: dict[str, str], target: Path) -> bool:
+        """Mount a `local` volume that has options (`type`, `o`, `device`) at `target`.
+
+        False if something was mounted there already.
+        """
         ...
 
     def unmount(self, target: Path) -> None:

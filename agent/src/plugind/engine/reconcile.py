@@ -13,7 +13,18 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors, log
-from plugind.engine import garbage, launch, logs, publish, supervise
+from plugind.engine import (
+    container_boot,
+    garbage,
+    launch,
+    logs,
+    publish,
+    references,
+    replay,
+    sealing,
+    stale,
+    supervise,
+)
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
 from plugind.model.plugin import Plugin
@@ -22,6 +33,7 @@ from plugind.model.plugin import Plugin
 async def reconcile(engine: Engine) -> None:
     """Load records and settle every plugin; a broken one is logged and the rest go on."""
     await load(engine)
+    await stale.drop_after_reboot(engine)
     # Before plugins are settled: whoever asks now waits, and is not refused.
     await publish.publish(engine)
     for plugin_id in await engine.runtime.list_ids():
@@ -35,6 +47,9 @@ async def reconcile(engine: Engine) -> None:
         if isinstance(result, BaseException):
             entry.last_error = str(result)
             log.error("cannot settle plugin", exc=result, plugin=entry.plugin.id)
+    await container_boot.reconcile(engine)
+    engine.spawn(stale.release_gone(engine), "release what is held by nobody")
+    engine.spawn(replay.replay_local(engine), "mount local volumes again")
     await garbage.collect(engine)
 
 
@@ -52,16 +67,19 @@ async def look(engine: Engine) -> None:
             log.error(f"cannot read a plugin of a newer plugind: {exc}", plugin=directory.name)
             continue
         entry = engine.entries[plugin.id] = Entry(plugin)
+        sealing.admit_settings(engine, plugin)
         entry.settled.set()
         entry.container = await engine.runtime.adopt(plugin.id)
         if plugin.enabled and entry.container is not None:
             launch.connect(engine, entry)
             entry.advance(Trigger.ADOPT)
     await publish.publish(engine)
+    await container_boot.look(engine)
 
 
 async def load(engine: Engine) -> None:
-    """Read every record from disk."""
+    """Read every record from disk, and seal what still holds secrets."""
+    await sealing.load_key(engine)
     loaded, broken = await asyncio.to_thread(engine.plugin_store.load_all)
     for what in broken:
         log.error(f"set aside a broken plugin record: {what}")
@@ -71,14 +89,17 @@ async def load(engine: Engine) -> None:
         entry = Entry(plugin)
         entry.settled.set()
         engine.entries[plugin.id] = entry
+        sealing.admit_settings(engine, plugin)
     volumes, broken = await asyncio.to_thread(engine.volume_store.load_all)
     for what in broken:
         log.error(f"set aside a broken volume record: {what}")
-    engine.volumes.update({volume.name: volume for volume in volumes})
+    sealed = await sealing.seal_records(engine, volumes)
+    engine.volumes.update({volume.name: volume for volume in sealed})
     images, broken = await asyncio.to_thread(engine.image_store.load_all)
     for what in broken:
         log.error(f"set aside a broken image record: {what}")
     engine.images.update({image.id: image for image in images})
+    await container_boot.load(engine)
 
 
 async def confirm_upgrade(engine: Engine, plugin: Plugin) -> None:
@@ -94,6 +115,7 @@ async def settle(engine: Engine, entry: Entry) -> None:
     plugin = entry.plugin
     entry.container = await engine.runtime.adopt(plugin.id)
     if plugin.enabled and entry.container is not None:
+        entry.mounted.update(await references.ids(engine, plugin))
         adopt(engine, entry)
         return
     if entry.container is not None:
@@ -122,7 +144,11 @@ def adopt(engine: Engine, entry: Entry) -> None:
 
 async def leave(engine: Engine) -> None:
     """Let go of every plugin without stopping any (the agent's own stop)."""
+    for task in list(engine.background):
+        task.cancel()
+        await asyncio.wait([task])
     await publish.close(engine)
+    await container_boot.leave(engine)
     for entry in engine.entries.values():
         await supervise.cancel(entry)
         await logs.end_output(entry)

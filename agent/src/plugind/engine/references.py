@@ -5,9 +5,13 @@
 from __future__ import annotations
 
 from plugind import errors
+from plugind.engine import volumes
 from plugind.engine.context import Engine
+from plugind.model import holder as holder_
 from plugind.model.plugin import Plugin
 from plugind.model.volume import Volume
+
+_SHOWN = 10
 
 
 def volumes_of(engine: Engine, plugin: Plugin) -> list[Volume]:
@@ -16,18 +20,33 @@ def volumes_of(engine: Engine, plugin: Plugin) -> list[Volume]:
     return sorted(own, key=lambda volume: volume.name)
 
 
-def require_unused(engine: Engine, plugin: Plugin) -> None:
-    """Raise Conflict naming the volumes if there are any (one volume is use, as in Docker)."""
-    used_by = [volume.name for volume in volumes_of(engine, plugin)]
+async def require_unused(engine: Engine, plugin: Plugin) -> None:
+    """Raise Conflict if the plugin has volumes (one is use, as in Docker), naming their holders."""
+    used_by = volumes_of(engine, plugin)
     if used_by:
-        shown = ", ".join(used_by[:10]) + (", ..." if len(used_by) > 10 else "")
-        raise errors.Conflict(f"plugin {plugin.name} is in use: volumes {shown}")
+        shown = ", ".join([await _show(engine, volume.name) for volume in used_by[:_SHOWN]])
+        more = ", ..." if len(used_by) > _SHOWN else ""
+        raise errors.Conflict(f"plugin {plugin.name} is in use: volumes {shown}{more}")
 
 
-def mounted(engine: Engine) -> dict[str, tuple[str, ...]]:
-    """Return the mounted volumes of each driver, as `volume/<name>`. Blocking."""
+async def _show(engine: Engine, name: str) -> str:
+    refs = await volumes.mounts(engine, name)
+    holders = sorted(holder_.show(ref.holder) for ref in refs)
+    return f"{name} (mounted by {', '.join(holders)})" if holders else name
+
+
+async def mounted(engine: Engine) -> dict[str, tuple[str, ...]]:
+    """Return the mounted volumes of each driver, as `volume/<name>`."""
     found: dict[str, tuple[str, ...]] = {}
     for volume in list(engine.volumes.values()):
-        if engine.volume_store.mounts(volume.name):
+        if await volumes.mounts(engine, volume.name):
             found[volume.driver] = (*found.get(volume.driver, ()), f"volume/{volume.name}")
+    return found
+
+
+async def ids(engine: Engine, plugin: Plugin) -> set[str]:
+    """Return the ids of all references to the plugin's volumes."""
+    found: set[str] = set()
+    for volume in volumes_of(engine, plugin):
+        found.update(ref.id for ref in await volumes.mounts(engine, volume.name))
     return found

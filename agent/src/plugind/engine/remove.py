@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors
-from plugind.engine import enable, ending, garbage, lookup, references
+from plugind.engine import enable, ending, garbage, lookup, publish, references
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 
@@ -23,7 +23,7 @@ async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
         if plugin.id not in engine.entries:
             raise errors.NotFound(f'plugin "{text}" not found')
         if not force:
-            references.require_unused(engine, plugin)
+            await references.require_unused(engine, plugin)
             if entry.shown().enabled:
                 raise errors.Conflict(f"plugin {plugin.name} is enabled")
         await ending.to_the_end(_remove(engine, entry))
@@ -38,6 +38,7 @@ async def _remove(engine: Engine, entry: Entry) -> None:
     await asyncio.to_thread(engine.host.release, engine.dirs(plugin.id))
     await asyncio.to_thread(engine.plugin_store.remove, plugin.id)
     del engine.entries[plugin.id]
+    await publish.publish(engine)
     for path in (engine.log_path(plugin.id), engine.log_path(plugin.id).with_suffix(".log.1")):
         path.unlink(missing_ok=True)
     await garbage.collect(engine)

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plugind import checkpoint, errors
-from plugind.engine import drivers, ending, listing
+from plugind import checkpoint, errors, log
+from plugind.engine import drivers, ending, listing, sealing
 from plugind.engine.context import Engine
 from plugind.engine.drivers import Driver
 from plugind.model import volume as volume_
-from plugind.model.volume import ANONYMOUS_LABEL, LOCAL, DriverVolume, Volume
+from plugind.model.volume import ANONYMOUS_LABEL, LOCAL, DriverVolume, Volume, VolumeRequest
 
 list_volumes = listing.list_volumes
 
@@ -32,25 +32,32 @@ async def create_volume(
     driver: str,
     options: dict[str, str] | None,
     labels: dict[str, str] | None,
+    secret_options: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Create a volume, or return the one that exists under that name and driver."""
+    """Create a volume, or return the one that exists under that name and driver.
+
+    `secret_options` names options that are secrets besides those that patterns and labels name.
+    """
     if not name:
         name = secrets.token_hex(32)
         labels = {**(labels or {}), ANONYMOUS_LABEL: ""}
         driver = driver or LOCAL
     async with engine.locks.holding(f"volume:{name}"):
+        wanted = VolumeRequest(
+            name=name,
+            driver=drivers.canonical(engine, driver),
+            options=options or None,
+            labels=labels or None,
+            created_at=listing.rfc3339(engine.clock.now_ns()),
+            secret_options=secret_options,
+        )
+        sealing.admit(engine, wanted)
         existing = await _existing(engine, name, driver)
         if existing is not None:
             return existing
         handle = await _driver_for_create(engine, name, driver)
-        wanted = Volume(
-            name=name,
-            driver=handle.name,
-            options=options or None,
-            labels=labels or None,
-            created_at=listing.rfc3339(engine.clock.now_ns()),
-            scope=await handle.scope(),
-        )
+        wanted = replace(wanted, driver=handle.name, scope=await handle.scope())
+        sealing.admit(engine, wanted)  # the driver may have been found only now
         created = await _create(engine, handle, wanted)
     if created:
         engine.events.volume("create", name, handle.name)
@@ -67,12 +74,17 @@ async def inspect_volume(engine: Engine, name: str) -> dict[str, Any]:
     )
 
 
-async def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
-    """Remove a volume. With `force`, a record whose driver is gone is cleared all the same."""
+async def remove_volume(engine: Engine, name: str, *, force: bool) -> str:
+    """Remove a volume; return what could not be done, "" if everything was.
+
+    With `force` record and references go, whatever the driver says or does not say. Only what a
+    driver that runs has mounted is refused even then, as in Docker.
+    """
+    left = ""
     async with engine.locks.holding(f"volume:{name}"):
         record = engine.volumes.get(name)
         holders = sorted({ref.holder for ref in await mounts(engine, name)})
-        if holders:
+        if holders and not (force and record and await drivers.is_gone(engine, record.driver)):
             raise errors.Conflict(f"remove {name}: volume is in use - [{', '.join(holders)}]")
         try:
             driver_name = await _remove_from_driver(engine, name)
@@ -80,16 +92,27 @@ async def remove_volume(engine: Engine, name: str, *, force: bool) -> None:
             if record is None and not force:
                 raise
             driver_name = record.driver if record else ""
-        except errors.PlugindError:
-            if force and record is not None:
-                await ending.to_the_end(forget_volume(engine, name))
-                if drivers.lookup_entry(engine, record.driver) is None or not _runs(engine, record):
-                    return  # nobody is left to ask; the record is cleared, which was the wish
-            raise
+        except errors.PlugindError as exc:
+            if not force or record is None or record.driver == LOCAL:
+                raise
+            driver_name, left = record.driver, _left(record, holders, exc)
         if record is not None:
             await ending.to_the_end(forget_volume(engine, name))
+    if left:
+        log.warning(left, volume=name, driver=driver_name)
     if driver_name:
-        engine.events.volume("destroy", name, driver_name)
+        attributes = {"forced": "true", "left": left} if left else {}
+        engine.events.volume("destroy", name, driver_name, **attributes)
+    return left
+
+
+def _left(record: Volume, holders: list[str], cause: errors.PlugindError) -> str:
+    """Say what a forced removal did not do."""
+    held = f", and dropped its references ({', '.join(holders)})" if holders else ""
+    return (
+        f"cleared the record of volume {record.name}{held}, but its driver {record.driver} did not "
+        f"remove it: {cause}"
+    )
 
 
 async def prune_volumes(
@@ -136,10 +159,9 @@ async def find(engine: Engine, name: str) -> tuple[Volume | None, Driver, Driver
     """
     record = engine.volumes.get(name)
     if record is None:
-        for handle in drivers.running(engine):
-            found = await _get_or_none(handle, name)
-            if found is not None:
-                return None, handle, found
+        owner = await _search(engine, name)
+        if owner is not None:
+            return None, *owner
         raise errors.NoSuchVolume(f"get {name}: no such volume")
     handle = await _driver_of(engine, record)
     try:
@@ -175,16 +197,16 @@ async def _existing(engine: Engine, name: str, driver: str) -> dict[str, Any] | 
 async def _driver_for_create(engine: Engine, name: str, driver: str) -> Driver:
     """Return the driver to create with: the named one, else who already has it, else local."""
     if not driver:
-        for handle in drivers.running(engine):
-            if handle.name != LOCAL and await _get_or_none(handle, name) is not None:
-                return handle
+        owner = await _search(engine, name)
+        if owner is not None and owner[0].name != LOCAL:
+            return owner[0]
     try:
         return await drivers.driver(engine, driver)
     except (errors.Conflict, errors.NotFound) as exc:
         raise type(exc)(f"create {name}: error looking up volume plugin {driver}: {exc}") from exc
 
 
-async def _create(engine: Engine, handle: Driver, wanted: Volume) -> bool:
+async def _create(engine: Engine, handle: Driver, wanted: VolumeRequest) -> bool:
     """Create at the driver unless it has the volume already; record it; True if created."""
     if handle.name != LOCAL:
         volume_.require_plugin_volume_name(wanted.name)
@@ -210,9 +232,10 @@ def type_of(exc: errors.PlugindError) -> type[errors.PlugindError]:
     return errors.System
 
 
-async def record_volume(engine: Engine, volume: Volume) -> None:
-    """Write a volume's record, then remember it."""
-    await asyncio.to_thread(engine.volume_store.save, volume)
+async def record_volume(engine: Engine, request: VolumeRequest) -> None:
+    """Write a volume's record, without its secrets, then remember it."""
+    volume = sealing.seal(engine, request)
+    await asyncio.to_thread(engine.volume_store.save, volume, request.options)
     engine.volumes[volume.name] = volume
 
 
@@ -244,8 +267,21 @@ async def _driver_of(engine: Engine, record: Volume) -> Driver:
         ) from exc
 
 
-def _runs(engine: Engine, record: Volume) -> bool:
-    return any(handle.name == record.driver for handle in drivers.running(engine))
+async def _search(engine: Engine, name: str) -> tuple[Driver, DriverVolume] | None:
+    """Ask every running driver at once; one that says nothing in time does not have it."""
+    running = drivers.running(engine)
+
+    async def ask(handle: Driver) -> DriverVolume | None:
+        try:
+            async with asyncio.timeout(engine.options.list_timeout):
+                return await _get_or_none(handle, name)
+        except TimeoutError:
+            log.warning("driver does not answer", driver=handle.name, call="VolumeDriver.Get")
+            return None
+
+    answers = await asyncio.gather(*(ask(handle) for handle in running))
+    pairs = zip(running, answers, strict=True)
+    return next(((handle, found) for handle, found in pairs if found is not None), None)
 
 
 async def _get_or_none(handle: Driver, name: str) -> DriverVolume | None:
@@ -256,7 +292,7 @@ async def _get_or_none(handle: Driver, name: str) -> DriverVolume | None:
         return None
 
 
-def adopted(found: DriverVolume, handle: Driver, scope: str) -> Volume:
-    """Return a record for a volume that a driver has and we did not know of."""
-    base = Volume(name=found.name, driver=handle.name, scope=scope)
+def adopted(found: DriverVolume, handle: Driver, scope: str) -> VolumeRequest:
+    """Return what to record of a volume that a driver has and we did not know of."""
+    base = VolumeRequest(name=found.name, driver=handle.name, scope=scope)
     return replace(base, created_at=found.created_at or volume_.ZERO_TIME)

@@ -10,6 +10,12 @@ from plugind.host import devices
 from plugind.model import facts, settings
 
 _ROOT = Path("/")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id() -> str:
+    """Return the random id that the kernel gave this boot."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 def gather_facts(chosen: settings.Settings, *, root: Path = _ROOT) -> facts.HostFacts:

@@ -4,6 +4,7 @@
 
 root/                      0700
 |-- format                 the number of this layout; a newer one is never written to
+|-- secret.key             what secrets are digested with, see secret_key
 |-- blobs/sha256/<hex>     committed content
 |-- ingest/                content on its way in; never needed after a crash, swept at boot
 |-- staging/               plugins and volumes on their way in; the same
@@ -11,6 +12,8 @@ root/                      0700
 |-- quarantine/            records that could not be read; never deleted by the agent
 |-- plugins/<id>/          plugin.json rootfs/ propagated-mount/ (and next/ previous/: see plugins)
 |-- images/<config hex>/   image.json rootfs/
+|-- mounts/<sha256 of the path>/   mount.json
+|-- containers/<id>/       container.json upper/ work/ merged/ etc/
 `-- volumes/<sha256 of the name>/  volume.json mounts.json _data/
 run/                       api.sock, lock, bundles; needed by other users, so 0755
 logs/                      output of plugins
@@ -45,6 +48,11 @@ class Layout:
         return self.root / "format"
 
     @property
+    def secret_key(self) -> Path:
+        """The key with which secrets are digested."""
+        return self.root / "secret.key"
+
+    @property
     def blobs(self) -> Path:
         """Committed content, by sha256."""
         return self.root / "blobs" / "sha256"
@@ -75,9 +83,19 @@ class Layout:
         return self.root / "plugins"
 
     @property
+    def mounts(self) -> Path:
+        """One directory per host mount."""
+        return self.root / "mounts"
+
+    @property
     def images(self) -> Path:
         """One directory per container image."""
         return self.root / "images"
+
+    @property
+    def containers(self) -> Path:
+        """One directory per one-off container."""
+        return self.root / "containers"
 
     @property
     def volumes(self) -> Path:
@@ -107,6 +125,10 @@ class Layout:
     def image_dir(self, id: Digest) -> Path:
         """The directory of image `id`."""
         return self.images / id.hex
+
+    def container_dir(self, id: str) -> Path:
+        """The directory of container `id`."""
+        return self.containers / id
 
     def socket_dir(self, id: str) -> Path:
         """Where the plugin's own socket appears."""
@@ -141,6 +163,8 @@ class Layout:
         private = (
             self.root, self.blobs.parent, self.blobs, self.ingest, self.staging,
             self.trash, self.quarantine, self.plugins, self.volumes, self.images,
+            self.mounts,
+            self.containers,
         )  # fmt: skip
         for directory in private:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)

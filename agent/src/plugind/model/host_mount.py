@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Host mounts: a volume that is mounted at a path of the host, without any container engine.
+
+    mounted      the volume is seen at the path
+    unmounted    recorded, and nothing of ours is at the path
+    stale        what is at the path is an earlier mount of the driver's, which is dead or gone
+    covered      something else was mounted over it
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from plugind import errors
+
+MOUNTED, UNMOUNTED, STALE, COVERED = "mounted", "unmounted", "stale", "covered"
+#: As in mount(8) and in Docker's bind mounts; the first one is the default.
+PROPAGATIONS = ("rprivate", "private", "rslave", "slave", "rshared", "shared")
+_MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
+_LONGEST = 4095
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What a mount shows, as the kernel names it: a file system's device, and a directory in it."""
+
+    device: str
+    root: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostMount:
+    """The record of a host mount.
+
+    path           absolute and normal
+    mode, owner,   of the directory, if it has to be made: octal digits, names or numbers; "" is
+    group          0755, root, root
+    created        directories that were made for it, outermost first
+    bound          what was mounted there last, None if nothing was yet
+    """
+
+    path: str
+    volume: str
+    read_only: bool = False
+    propagation: str = PROPAGATIONS[0]
+    mode: str = ""
+    owner: str = ""
+    group: str = ""
+    created: tuple[str, ...] = ()
+    bound: Source | None = None
+
+    def shows_the_same(self, other: HostMount) -> bool:
+        """True if what is seen at the path is the same; how a directory was made is not seen."""
+        return (self.path, self.volume, self.read_only, self.propagation) == (
+            other.path,
+            other.volume,
+            other.read_only,
+            other.propagation,
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the mount as `mount.json` keeps it."""
+        bound = self.bound
+        return {
+            "path": self.path,
+            "volume": self.volume,
+            "read_only": self.read_only,
+            "propagation": self.propagation,
+            "mode": self.mode,
+            "owner": self.owner,
+            "group": self.group,
+            "created": list(self.created),
+            "bound": None if bound is None else {"device": bound.device, "root": bound.root},
+        }
+
+    def to_json(self, *, state: str, error: str) -> dict[str, Any]:
+        """Return the mount as the native API shows it."""
+        return {
+            "Path": self.path,
+            "Volume": self.volume,
+            "ReadOnly": self.read_only,
+            "Propagation": self.propagation,
+            "State": state,
+            "Error": error,
+        }
+
+
+def from_record(record: Mapping[str, Any]) -> HostMount:
+    """Read `mount.json` back; KeyError or TypeError if it is broken."""
+    bound = record["bound"]
+    return HostMount(
+        path=normal_path(record["path"]),
+        volume=record["volume"],
+        read_only=record["read_only"],
+        propagation=_propagation(record["propagation"]),
+        mode=record["mode"],
+        owner=record["owner"],
+        group=record["group"],
+        created=tuple(record["created"]),
+        bound=None if bound is None else Source(device=bound["device"], root=bound["root"]),
+    )
+
+
+def parse(document: Mapping[str, Any]) -> HostMount:
+    """Return what a client asks for (keys as in a declaration); InvalidParameter says what is wrong."""
+    mode = document.get("mode") or ""
+    if mode and not _MODE.fullmatch(mode):
+        raise errors.InvalidParameter(f'invalid mode "{mode}": want octal digits such as 0750')
+    volume = document.get("volume") or ""
+    if not volume:
+        raise errors.InvalidParameter("cannot mount: no volume was named")
+    return HostMount(
+        path=normal_path(document.get("path") or ""),
+        volume=volume,
+        read_only=bool(document.get("read_only")),
+        propagation=_propagation(document.get("propagation") or PROPAGATIONS[0]),
+        mode=mode,
+        owner=document.get("owner") or "",
+        group=document.get("group") or "",
+    )
+
+
+def normal_path(text: str) -> str:
+    """Return an absolute path without doubled and trailing slashes; InvalidParameter if it is none."""
+    parts = [part for part in text.split("/") if part]
+    if not text.startswith("/") or "\0" in text or "\n" in text:
+        raise errors.InvalidParameter(f'invalid path "{text}": want an absolute path')
+    if "." in parts or ".." in parts:
+        raise errors.InvalidParameter(f'invalid path "{text}": "." and ".." are not allowed')
+    if not parts:
+        raise errors.InvalidParameter(f'invalid path "{text}": nothing is mounted on /')
+    if len(text.encode("utf-8", "surrogateescape")) > _LONGEST:
+        raise errors.InvalidParameter(f"invalid path: it is longer than {_LONGEST} bytes")
+    return "/" + "/".join(parts)
+
+
+def require_apart(path: str, own: Iterable[str]) -> None:
+    """Raise InvalidParameter if `path` lies in a directory of the agent's own, or hides one."""
+    for directory in own:
+        if f"{path}/".startswith(f"{directory}/"):
+            raise errors.InvalidParameter(
+                f'cannot mount at "{path}": it is in "{directory}", which is the agent\'s own'
+            )
+        if f"{directory}/".startswith(f"{path}/"):
+            raise errors.InvalidParameter(
+                f'cannot mount at "{path}": it would hide "{directory}", which is the agent\'s own'
+            )
+
+
+def _propagation(text: str) -> str:
+    if text not in PROPAGATIONS:
+        raise errors.InvalidParameter(
+            f'invalid propagation "{text}": want one of {", ".join(PROPAGATIONS)}'
+        )
+    return text
