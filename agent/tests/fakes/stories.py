@@ -18,10 +18,11 @@ import json
 from collections.abc import AsyncIterator, Iterator
 
 from plugind import errors
-from plugind.model import config, event, manifest, privileges, settings, volume
+from plugind.model import config, event, image, manifest, privileges, settings, volume
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
+from support import image as image_
 
 CONFIG = {
     "description": "a toy",
@@ -73,6 +74,16 @@ class FakeStories:
         self.cancelled = asyncio.Event()
         self.entered = asyncio.Event()
         self.created = b""
+        self.images = {}
+
+    def add_image(self, name, **members):
+        """Keep an image of one empty layer under a name, or none."""
+        raw = image_.config([b""], **members)
+        made = image.parse(raw).named(
+            *([name] if name else []), serial=1, tagged_at=image.ZERO_TIME
+        )
+        self.images[made.id] = made
+        return made
 
     def add_plugin(self, name, **facts):
         self.plugins[name] = make_plugin(name, **facts)
@@ -247,6 +258,55 @@ class FakeStories:
             yield line
         if self.late is not None:
             raise self.late
+
+    # Images
+
+    def list_images(self, engine, *, references, labels, dangling, usage=False):
+        self._note(
+            "list_images", references=references, labels=labels, dangling=dangling, usage=usage
+        )
+        return [image.summary(one, containers=3 if usage else None) for one in self.images.values()]
+
+    def inspect_image(self, engine, text):
+        self._note("inspect_image", text=text)
+        return image.inspect(self._image(text), rootfs="/r")
+
+    async def pull_image(self, engine, ref, *, platform, credentials, progress):
+        self._note("pull_image", ref=str(ref), platform=str(platform), credentials=credentials)
+        await self._report(progress)
+
+    async def import_image(self, engine, body, *, name, config, message, platform):
+        content = b"".join([chunk async for chunk in body])
+        self._note(
+            "import_image", name=str(name), config=config, message=message,
+            platform=str(platform), content=content,
+        )  # fmt: skip
+        return self.add_image(str(name))
+
+    async def load_images(self, engine, body, *, platform, progress):
+        content = b"".join([chunk async for chunk in body])
+        self._note("load_images", platform=str(platform), content=content)
+        progress({"status": "Loading layer", "progressDetail": {}, "id": "x"})
+        progress({"stream": "Loaded image: x:latest\n"})
+        return []
+
+    async def tag_image(self, engine, text, ref):
+        self._note("tag_image", text=text, ref=str(ref))
+        return self._image(text)
+
+    async def remove_image(self, engine, text, *, force):
+        self._note("remove_image", text=text, force=force)
+        return [{"Untagged": text}, {"Deleted": str(self._image(text).id)}]
+
+    async def prune_images(self, engine, *, dangling, labels, without_labels):
+        self._note("prune_images", dangling=dangling, labels=labels, without_labels=without_labels)
+        return [], 0
+
+    def _image(self, text):
+        for one in self.images.values():
+            if text in one.names:
+                return one
+        raise errors.NotFound(f"No such image: {text}")
 
     async def resolve(self, engine, ref, credentials):
         self._note("resolve", ref=str(ref), credentials=credentials)

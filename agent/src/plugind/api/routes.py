@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import native, plugins, system, volumes
+from plugind.api import images, native, plugins, system, volumes
 from plugind.api.access import Access
 from plugind.api.call import Call
 
@@ -45,8 +45,6 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/system/df",                      READ,  STOP,   system.disk_usage),
     ("GET",    "/containers/json",                READ,  STOP,   system.empty_list),
     ("GET",    "/containers/{name}/json",         READ,  STOP,   system.no_container),
-    ("GET",    "/images/json",                    READ,  STOP,   system.empty_list),
-    ("GET",    "/images/{name}/json",             READ,  STOP,   system.no_image),
     ("GET",    "/networks",                       READ,  STOP,   system.empty_list),
     ("GET",    "/networks/{name}",                READ,  STOP,   system.no_network),
 
@@ -63,6 +61,21 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("POST",   "/plugins/{name}/pull",            WRITE, STOP,   plugins.push),
     ("POST",   "/plugins/{name}/upgrade",         WRITE, STOP,   plugins.upgrade),
     ("POST",   "/plugins/{name}/set",             WRITE, FINISH, plugins.configure),
+
+    ("GET",    "/images/json",                    READ,  STOP,   images.list_images),
+    ("GET",    "/images/{name}/json",             READ,  STOP,   images.inspect),
+    ("POST",   "/images/create",                  WRITE, STOP,   images.create),
+    ("POST",   "/images/load",                    WRITE, STOP,   images.load),
+    ("POST",   "/images/prune",                   WRITE, FINISH, images.prune),
+    ("POST",   "/images/{name}/tag",              WRITE, FINISH, images.tag),
+    ("DELETE", "/images/{name}",                  WRITE, FINISH, images.remove),
+    ("GET",    "/images/get",                     READ,  STOP,   images.unsupported),
+    ("GET",    "/images/search",                  READ,  STOP,   images.unsupported),
+    ("GET",    "/images/{name}/get",              READ,  STOP,   images.unsupported),
+    ("GET",    "/images/{name}/history",          READ,  STOP,   images.unsupported),
+    ("POST",   "/images/{name}/push",             WRITE, STOP,   images.unsupported),
+    ("POST",   "/build",                          WRITE, STOP,   images.unsupported),
+    ("POST",   "/commit",                         WRITE, STOP,   images.unsupported),
 
     ("GET",    "/volumes",                        READ,  STOP,   volumes.list_volumes),
     ("POST",   "/volumes/create",                 WRITE, FINISH, volumes.create),

@@ -17,6 +17,11 @@ from plugind.engine.context import Engine
 from plugind.engine.create import create
 from plugind.engine.describe import info, status
 from plugind.engine.enable import disable, enable
+from plugind.engine.image_import import import_image
+from plugind.engine.image_load import load_images
+from plugind.engine.image_pull import pull_image
+from plugind.engine.image_remove import prune_images, remove_image
+from plugind.engine.images import inspect_image, list_images, tag_image
 from plugind.engine.install import fetch_privileges, install
 from plugind.engine.listing import list_volumes
 from plugind.engine.logs import read as read_logs
@@ -43,21 +48,29 @@ __all__ = [
     "fetch_privileges",
     "find",
     "holders",
+    "import_image",
     "info",
+    "inspect_image",
     "inspect_volume",
     "install",
+    "list_images",
     "list_plugins",
     "list_volumes",
+    "load_images",
     "mount_volume",
+    "prune_images",
     "prune_volumes",
+    "pull_image",
     "push",
     "query",
     "read_logs",
     "remove",
+    "remove_image",
     "remove_volume",
     "resolve",
     "status",
     "subscribe",
+    "tag_image",
     "unmount_volume",
     "upgrade",
 ]

@@ -103,16 +103,19 @@ async def distribution(call: Call) -> web.Response:
 
 
 async def disk_usage(call: Call) -> web.Response:
-    """Answer `docker system df`: volumes, whose size nobody has measured."""
+    """Answer `docker system df`: images, and volumes, whose size nobody has measured."""
     everything: frozenset[str] = frozenset()
     found, _ = await call.stories.list_volumes(
         call.engine, names=everything, drivers=everything, labels=everything, dangling=None
     )
+    images = call.stories.list_images(
+        call.engine, references=everything, labels=everything, dangling=None, usage=True
+    )
     unknown = {"RefCount": -1, "Size": -1}
     return wire.json_response(
         {
-            "LayersSize": 0,
-            "Images": [],
+            "LayersSize": sum(image["Size"] for image in images),
+            "Images": images,
             "Containers": [],
             "Volumes": [{**volume, "UsageData": unknown} for volume in found],
             "BuildCache": [],
@@ -122,18 +125,13 @@ async def disk_usage(call: Call) -> web.Response:
 
 
 async def empty_list(call: Call) -> web.Response:
-    """List containers, images or networks: there are none."""
+    """List containers or networks: there are none."""
     return wire.json_response([])
 
 
 async def no_container(call: Call) -> NoReturn:
     """Inspect a container."""
     raise errors.NotFound(f"No such container: {call.name}")
-
-
-async def no_image(call: Call) -> NoReturn:
-    """Inspect an image."""
-    raise errors.NotFound(f"No such image: {call.name}")
 
 
 async def no_network(call: Call) -> NoReturn:

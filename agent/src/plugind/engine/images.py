@@ -21,7 +21,7 @@ from plugind.engine.context import Engine
 from plugind.model import image as image_
 from plugind.model import reference
 from plugind.model.digest import Digest
-from plugind.model.image import Image
+from plugind.model.image import Image, ImageUser
 from plugind.model.reference import Reference
 from plugind.store import images as store
 
@@ -68,14 +68,24 @@ def stored_form(ref: Reference) -> str:
     return (ref.without_tag() if ref.digest else ref.tagged()).familiar
 
 
+def users(engine: Engine, image: Image) -> list[ImageUser]:
+    """Return the containers that are made of the image, running ones first."""
+    found = [user for ask in engine.image_users for user in ask(image.id)]
+    return sorted(found, key=lambda user: (not user.running, user.id))
+
+
 def list_images(
     engine: Engine,
     *,
     references: frozenset[str] = frozenset(),
     labels: frozenset[str] = frozenset(),
     dangling: bool | None = None,
+    usage: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return the summaries of the images that pass the filters, the newest first."""
+    """Return the summaries of the images that pass the filters, the newest first.
+
+    With `usage` each says how many containers it has.
+    """
     shown = []
     for image in engine.images.values():
         if dangling is not None and dangling is bool(image.names):
@@ -86,7 +96,7 @@ def list_images(
             image = _only_matching(image, references)
             if not image.references:
                 continue
-        shown.append(image_.summary(image))
+        shown.append(image_.summary(image, containers=len(users(engine, image)) if usage else None))
     return sorted(shown, key=lambda one: (-one["Created"], one["Id"]))
 
 
@@ -105,12 +115,23 @@ async def tag_image(engine: Engine, text: str, ref: Reference) -> Image:
     return image
 
 
+async def claim_present(engine: Engine, image_id: Digest, *references: str) -> Image | None:
+    """Give references to an image if it is there; None if it is not."""
+
+    async def claim_it() -> Image | None:
+        async with holding(engine):
+            present = engine.images.get(image_id)
+            return present and await claim(engine, present, *references)
+
+    return await ending.to_the_end(claim_it())
+
+
 # ------------------------------------------------------------------- names; all inside `holding`
 
 
-async def add(engine: Engine, stage: store.Stage | None, image: Image, *references: str) -> Image:
+async def add(engine: Engine, stage: store.Stage, image: Image, *references: str) -> Image:
     """Commit a staged image under these references; an image that is there gets the references."""
-    if stage is None or image.id in engine.images:
+    if image.id in engine.images:
         return await claim(engine, engine.images[image.id], *references)
     image = _named(engine, image, *references)
     await asyncio.to_thread(stage.commit, image)

@@ -103,6 +103,17 @@ class Image:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUser:
+    """A container made of an image."""
+
+    id: str
+    running: bool
+
+    def __str__(self) -> str:
+        return f"{'running' if self.running else 'stopped'} container {self.id[:12]}"
+
+
 def parse(raw: bytes) -> Image:
     """Read a config blob as an image without names; InvalidParameter says what is wrong with it."""
     document = document_.load(raw)
@@ -138,17 +149,21 @@ def from_record(record: Mapping[str, Any]) -> Image:
     )
 
 
-def summary(image: Image, *, containers: int = -1) -> dict[str, Any]:
-    """Return the Engine API's ImageSummary; -1 containers: nobody has counted."""
+def summary(image: Image, *, containers: int | None = None) -> dict[str, Any]:
+    """Return the Engine API's ImageSummary; without a number of containers for a list.
+
+    Images share nothing here; a list says -1, not measured, as Docker's does unless it is asked.
+    """
+    counted = containers is not None
     return {
-        "Containers": containers,
+        "Containers": containers if counted else -1,
         "Created": document_.unix_time(image.created),
         "Id": str(image.id),
         "Labels": dict(image.config.labels) or None,
         "ParentId": "",
         "RepoDigests": list(image.digests),
         "RepoTags": list(image.names),
-        "SharedSize": -1,
+        "SharedSize": 0 if counted else -1,
         "Size": image.size,
     }
 

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Manifests and indexes, as registries serve them for plugins.
+"""Manifests and indexes, as registries serve them for plugins and for container images.
 
 Docker pushes plugins as schema2 manifests with the config type
 `application/vnd.docker.plugin.v1+json`; OCI manifests with that config type are read as well.
+An image's manifest differs in the type of its config only: `require_plugin`, `require_image`.
 """
 
 from __future__ import annotations
 
+import enum
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from plugind import errors
 from plugind.model.digest import Digest
+from plugind.model.reference import Reference
 
 PLUGIN_CONFIG = "application/vnd.docker.plugin.v1+json"
+DOCKER_IMAGE_CONFIG = "application/vnd.docker.container.image.v1+json"
+OCI_IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -24,6 +29,7 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
+IMAGE_CONFIGS = (DOCKER_IMAGE_CONFIG, OCI_IMAGE_CONFIG)
 MANIFEST_TYPES = (DOCKER_MANIFEST, OCI_MANIFEST)
 INDEX_TYPES = (DOCKER_LIST, OCI_INDEX)
 
@@ -36,6 +42,22 @@ LAYER_COMPRESSION = {
     OCI_LAYER + "+gzip": "gzip",
     OCI_LAYER + "+zstd": "zstd",
 }
+
+
+class Kind(enum.Enum):
+    """What a reference is expected to name: Docker has other words for each when it names nothing."""
+
+    PLUGIN = "plugin"
+    IMAGE = "image"
+
+    def not_found(self, ref: Reference) -> errors.NotFound:
+        """Return the error for a reference that the registry does not know."""
+        name = ref.with_default_tag()
+        if self is Kind.PLUGIN:
+            return errors.NotFound(f"error resolving plugin reference: {name}: not found")
+        return errors.NotFound(
+            f"manifest for {name.familiar} not found: manifest unknown: manifest unknown"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +116,17 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A plugin's manifest. `raw` is the exact bytes that `digest` belongs to."""
+    """A manifest. `raw` is the exact bytes that `digest` belongs to.
+
+    `index` is the digest of the index that it was chosen from, if it was.
+    """
 
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
     digest: Digest
     raw: bytes
+    index: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,11 +190,39 @@ def require_plugin(manifest: Manifest, what: str) -> None:
             f"did not find plugin config for specified reference {what}: "
             f"its config has media type {manifest.config.media_type}, want {PLUGIN_CONFIG}"
         )
+    _require_layers(manifest, what)
+
+
+def require_image(manifest: Manifest, what: str) -> None:
+    """Raise, in Docker's words, unless the manifest is a container image's: a plugin is none."""
+    found = manifest.config.media_type
+    if found not in IMAGE_CONFIGS:
+        kind = "plugin" if found == PLUGIN_CONFIG else "unknown"
+        raise errors.System(f'Encountered remote "{found}"({kind}) when fetching')
+    _require_layers(manifest, what)
+
+
+def _require_layers(manifest: Manifest, what: str) -> None:
     for layer in manifest.layers:
         if layer.media_type not in LAYER_COMPRESSION:
             raise errors.System(
                 f"cannot use layer {layer.digest} of {what}: unknown media type {layer.media_type}"
             )
+
+
+def parse_platform(text: str) -> Platform:
+    """Parse `os[/architecture[/variant]]`, or `architecture` alone, as `--platform` has it."""
+    parts = text.lower().split("/")
+    if not all(parts) or not 1 <= len(parts) <= 3:
+        raise errors.InvalidParameter(
+            f'"{text}" is an invalid OS component of a platform: want os/architecture[/variant]'
+        )
+    if len(parts) == 1:
+        parts.insert(0, "linux")
+    architecture, variant = _MACHINES.get(parts[1], (parts[1], ""))
+    return Platform(
+        os=parts[0], architecture=architecture, variant=parts[2] if len(parts) == 3 else variant
+    )
 
 
 def _index(document: dict[str, Any], kind: str, raw: bytes) -> Index:

@@ -24,7 +24,7 @@ from plugind import errors
 from plugind.model import manifest as manifest_
 from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
-from plugind.model.manifest import Descriptor, Index, Manifest, Platform
+from plugind.model.manifest import Descriptor, Index, Kind, Manifest, Platform
 from plugind.model.reference import DEFAULT_TAG, Reference
 from plugind.registry import answers, transfer
 from plugind.registry.endpoints import Endpoint, Endpoints, add_query
@@ -77,19 +77,27 @@ class Operations(abc.ABC):
         finally:
             answer.release()
 
-    async def resolve(self, ref: Reference, credentials: Credentials | None) -> Manifest:
-        """Return the manifest of `ref` for this platform, its digest verified."""
-        found = await self._fetch_manifest(ref, credentials)
+    async def resolve(
+        self,
+        ref: Reference,
+        credentials: Credentials | None,
+        *,
+        kind: Kind = Kind.PLUGIN,
+        platform: Platform | None = None,
+    ) -> Manifest:
+        """Return the manifest of `ref` for the platform (None: this host's), its digest verified."""
+        found = await self._fetch_manifest(ref, credentials, kind)
         if isinstance(found, Manifest):
             return found
-        chosen = found.select(self._platform, str(ref))
-        manifest = await self._fetch_manifest(replace(ref, digest=chosen.digest), credentials)
+        chosen = found.select(platform or self._platform, str(ref))
+        inner = replace(ref, digest=chosen.digest)
+        manifest = await self._fetch_manifest(inner, credentials, kind)
         if not isinstance(manifest, Manifest):
             raise errors.System(f"cannot resolve {ref}: its index names another index")
-        return manifest
+        return replace(manifest, index=found.digest)
 
     async def _fetch_manifest(
-        self, ref: Reference, credentials: Credentials | None
+        self, ref: Reference, credentials: Credentials | None, kind: Kind
     ) -> Manifest | Index:
         call = _manifest_call(ref, credentials)
         refusal: errors.PlugindError | None = None
@@ -98,7 +106,7 @@ class Operations(abc.ABC):
                 if answer.status == 200:
                     return await _read_manifest(ref, answer, call.what)
                 # The first refusal is the telling one: it answers for every type.
-                refusal = refusal or await _read_refusal(ref, answer, call.what)
+                refusal = refusal or await _read_refusal(ref, answer, call.what, kind)
         assert refusal is not None  # noqa: S101 - the loop returned or set it; for mypy
         raise refusal
 
@@ -223,10 +231,11 @@ async def _read_manifest(ref: Reference, answer: Answer, what: str) -> Manifest 
     return manifest_.parse(raw, answer.headers.get("Content-Type", ""), str(ref))
 
 
-async def _read_refusal(ref: Reference, answer: Answer, what: str) -> errors.PlugindError:
-    if answer.status == 404:  # Docker's words
-        name = ref.with_default_tag()
-        return errors.NotFound(f"error resolving plugin reference: {name}: not found")
+async def _read_refusal(
+    ref: Reference, answer: Answer, what: str, kind: Kind
+) -> errors.PlugindError:
+    if answer.status == 404:
+        return kind.not_found(ref)
     body = await transfer.read_all(answer, answers.MAX_BODY, what)
     return answers.compute_error(answer.status, body, what, ref.domain)
 

@@ -22,7 +22,7 @@ import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -30,7 +30,7 @@ from plugind import errors
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor
 from plugind.store import untar
-from plugind.store.content import ContentStore
+from plugind.store.content import ContentStore, Ingest, Passing
 from plugind.store.decompress import decompress
 from plugind.store.limits import Limits
 from plugind.store.pipe import Pipe
@@ -82,11 +82,16 @@ class _Stages:
         for thread in self._threads:
             thread.join()
 
+    @property
+    def diff_id(self) -> Digest:
+        """Digest of the uncompressed bytes. After `join`."""
+        return Digest(self._hash.hexdigest())
+
     def finish(self, blob: Digest) -> None:
         """Raise what went wrong, the diff_id included. After `join`."""
         if self._cause is not None:
             raise self._cause
-        actual = f"sha256:{self._hash.hexdigest()}"
+        actual = str(self.diff_id)
         # Docker's own `plugin create` writes the digest of the compressed blob as diff_id.
         if self._wanted is not None and self._wanted not in (actual, str(blob)):
             raise errors.DigestMismatch(
@@ -133,7 +138,7 @@ class LayerUnpacker:
 
     def __init__(
         self,
-        content: ContentStore,
+        content: ContentStore | Passing,
         layer: Descriptor,
         root: Path,
         *,
@@ -144,7 +149,8 @@ class LayerUnpacker:
         self._layer = layer
         self._what = f"layer {layer.digest}"
         self._cleanup = contextlib.ExitStack()
-        self._ingest = self._cleanup.enter_context(content.ingest())
+        intake: contextlib.AbstractContextManager[Ingest | Passing.Ingest] = content.ingest()
+        self._ingest = self._cleanup.enter_context(intake)
         self._stages = _Stages(
             self._what, root, limits or Limits(), diff_id, on_progress or _no_progress
         )
@@ -168,6 +174,11 @@ class LayerUnpacker:
                 f"cannot verify {self._what}: more than its {self._layer.size} bytes"
             )
         self._stages.put(chunk)
+
+    @property
+    def diff_id(self) -> Digest:
+        """Digest of the uncompressed layer. After `finish`."""
+        return self._stages.diff_id
 
     def finish(self) -> None:
         """Wait for the extraction, verify everything, commit the blob."""
@@ -211,6 +222,24 @@ def unpack_stored(
         finally:
             stages.fail(Cancelled(f"cannot unpack {what}: it was given up"))
             stages.join()
+
+
+def unpack_chunks(
+    chunks: Iterable[bytes], root: Path, *, limits: Limits, what: str = "archive"
+) -> Digest:
+    """Extract a layer that comes in chunks, compressed or not; return its diff_id. One thread."""
+    seen = hashlib.sha256()
+
+    def hashed() -> Iterator[bytes]:
+        for chunk in decompress(chunks):
+            seen.update(chunk)
+            yield chunk
+
+    try:
+        untar.extract_chunks(hashed(), root, limits=limits)
+    except OSError as exc:
+        raise errors.System(f"cannot unpack {what}: {exc.strerror}") from exc
+    return Digest(seen.hexdigest())
 
 
 def require(layer: Descriptor, size: int, digest: Digest) -> None:
