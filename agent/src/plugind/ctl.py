@@ -12,6 +12,7 @@
     plugind events                     what happens, a line each
     plugind doctor                     what this host lacks
     plugind apply | query | build      declarations, see `plugind apply --help`
+    plugind run                        a one-off container, JSON in and out
     plugind serve                      the daemon
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 the agent does not answer.
@@ -66,6 +67,10 @@ def _whole_verb(arguments: Sequence[str]) -> Callable[[list[str]], int] | None:
         from plugind import ctl_build
 
         return ctl_build.main_build
+    if name == "run":
+        from plugind import ctl_run
+
+        return ctl_run.main_run
     if name == "doctor":
         from plugind import ctl_doctor
 

@@ -126,11 +126,8 @@ def stream_lines(
     body: bytes | None = None,
 ) -> Iterator[bytes]:
     """Yield the lines of an answer as they come; Unreachable if it breaks off."""
+    response = open_answer(connection, method, path, headers, body)
     with _transport(method, path):
-        connection.request(method, path, body=body, headers=dict(headers or {}))
-        response = connection.getresponse()
-        if response.status >= 300:
-            raise Refused(response.status, _message(response, response.read()))
         rest = b""
         # Not `for line in response`: that takes a broken connection for the end, in silence.
         while piece := response.read1(64 * 1024):
@@ -138,6 +135,22 @@ def stream_lines(
             yield from lines
         if rest:
             yield rest
+
+
+def open_answer(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> http.client.HTTPResponse:
+    """Return an answer of which only the headers have been read; Refused for an error status."""
+    with _transport(method, path):
+        connection.request(method, path, body=body, headers=dict(headers or {}))
+        response = connection.getresponse()
+        if response.status >= 300:
+            raise Refused(response.status, _message(response, response.read()))
+    return response
 
 
 class ChunkedBody:
