@@ -21,11 +21,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from plugind import checkpoint
-from plugind.engine import configure, enable, mounting, remove, upgrade, volumes
+from plugind import checkpoint, errors
+from plugind.engine import configure, enable, front, mounting, remove, upgrade, volumes
 from support import content, invariants
 from support.engine import World, until
 
+#: The id that a consumer of the front mounts with; it is restored by the prepared world, too.
+FRONT_ID = "f" * 64
 Operation = Callable[[World], Awaitable[object]]
 
 
@@ -86,6 +88,31 @@ async def unmount(world: World) -> None:
     await mounting.unmount_volume(world.engine, "kept", "holder")
 
 
+async def at_front(world: World, method: str, arguments: dict[str, Any]) -> None:
+    """A consumer's request."""
+    found = world.engine.fronts["used:latest"]
+    content = json.dumps(arguments).encode()
+    reply = await front.answer(world.engine, found, method, content, "podman")
+    if not reply.is_success:
+        raise errors.Conflict(reply.content.decode())
+
+
+async def front_create(world: World) -> None:
+    await at_front(world, "VolumeDriver.Create", {"Name": "new", "Opts": {"o": "1"}})
+
+
+async def front_remove(world: World) -> None:
+    await at_front(world, "VolumeDriver.Remove", {"Name": "free"})
+
+
+async def front_mount(world: World) -> None:
+    await at_front(world, "VolumeDriver.Mount", {"Name": "free", "ID": FRONT_ID})
+
+
+async def front_unmount(world: World) -> None:
+    await at_front(world, "VolumeDriver.Unmount", {"Name": "kept", "ID": FRONT_ID})
+
+
 OPERATIONS: dict[str, Operation] = {
     "create": create,
     "install": install,
@@ -99,6 +126,10 @@ OPERATIONS: dict[str, Operation] = {
     "remove-volume": remove_volume,
     "mount": mount,
     "unmount": unmount,
+    "front-create": front_create,
+    "front-remove": front_remove,
+    "front-mount": front_mount,
+    "front-unmount": front_unmount,
 }
 
 
@@ -111,6 +142,7 @@ async def prepare(world: World) -> None:
             world.engine, name=name, driver="used", options=None, labels={"of": name}
         )
     await mounting.mount_volume(world.engine, "kept", "holder")
+    await at_front(world, "VolumeDriver.Mount", {"Name": "kept", "ID": FRONT_ID})
 
 
 class Journal(list[tuple[str, Any]]):

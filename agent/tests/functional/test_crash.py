@@ -24,6 +24,7 @@ from support.engine import World
 NOT_REACHED = {
     "pull:before-commit", "pull:after-commit", "rollback:before-commit", "rollback:after-commit",
 }  # fmt: skip
+FRONT_HOLDER = "podman:ffffffffffff"
 #: What an operation that was done before the crash says when it is done again.
 DONE_ALREADY = (errors.Conflict, errors.InvalidParameter, errors.NotFound)
 
@@ -51,7 +52,9 @@ class Crasher:
 
     def fresh(self, base: Path) -> Path:
         """Return a copy of the prepared world."""
-        return Path(shutil.copytree(self.directory / "prepared", base, symlinks=True))
+        sockets = shutil.ignore_patterns("*.sock")
+        prepared = self.directory / "prepared"
+        return Path(shutil.copytree(prepared, base, symlinks=True, ignore=sockets))
 
     def trace(self, name: str, base: Path) -> list[str]:
         """Return the points that an operation passes, the N-th time as `point:N`."""
@@ -147,7 +150,8 @@ def check_volumes(world: World, base: Path, where: str) -> None:
             refs = world.engine.volume_store.mounts(body["Name"])
             assert body["ID"] in [ref.id for ref in refs], where
     if not undone:
-        assert [ref.holder for ref in world.engine.volume_store.mounts("kept")] == ["holder"], where
+        held = [ref.holder for ref in world.engine.volume_store.mounts("kept")]
+        assert held == ["holder", FRONT_HOLDER], where
 
 
 def check_done(world: World, name: str, where: str) -> None:
@@ -168,6 +172,10 @@ def check_done(world: World, name: str, where: str) -> None:
         "create-volume": lambda: volumes["new"]["labels"] == {"l": "1"},
         "remove-volume": lambda: "free" not in volumes,
         "mount": lambda: holders["free"] == ["web"],
-        "unmount": lambda: holders["kept"] == [],
+        "unmount": lambda: holders["kept"] == [FRONT_HOLDER],
+        "front-create": lambda: volumes["new"]["options"] == {"o": "1"},
+        "front-remove": lambda: "free" not in volumes,
+        "front-mount": lambda: holders["free"] == [FRONT_HOLDER],
+        "front-unmount": lambda: holders["kept"] == ["holder"],
     }[name]
     assert done(), where

@@ -19,8 +19,6 @@ import secrets
 import socket
 from pathlib import Path, PurePath
 
-from aiohttp import web
-
 from plugind import errors, log
 from plugind.engine import announce, passthrough, traffic
 from plugind.engine import front as front_
@@ -28,6 +26,7 @@ from plugind.engine.context import Engine, Front
 from plugind.host import peercred
 from plugind.model import front as protocol
 from plugind.model import publishing
+from plugind.rpc.server import Answer, Request, Server
 
 _BACKLOG = 512
 _MAX_BODY = 32 << 20
@@ -62,11 +61,7 @@ async def _listen(engine: Engine, name: str) -> Front:
     try:
         raw: set[asyncio.Task[None]] = set()
         front = Front(name=name, path=path, close=_nothing)
-        server = web.Server(
-            functools.partial(_handle, engine, front),
-            access_log=None,
-            handler_cancellation=True,
-        )
+        server = Server(functools.partial(_handle, engine, front), max_body=_MAX_BODY)
 
         def connected() -> asyncio.BaseProtocol:
             # What the plugin speaks may change with its version.
@@ -85,7 +80,7 @@ async def _listen(engine: Engine, name: str) -> Front:
         listening.close()
         for task in raw:
             task.cancel()
-        await server.shutdown(_GRACE)
+        await server.close(_GRACE)
 
     front.close = close
     return front
@@ -128,63 +123,46 @@ def _raw(engine: Engine, front: Front, tasks: set[asyncio.Task[None]]) -> asynci
     return asyncio.StreamReaderProtocol(reader, connected)
 
 
-async def _handle(engine: Engine, front: Front, request: web.BaseRequest) -> web.StreamResponse:
+async def _handle(engine: Engine, front: Front, request: Request, answer: Answer) -> None:
     """Answer one HTTP request."""
-    method = request.path.removeprefix("/")
-    content = await _read(request)
-    if content is None:
-        return _response(protocol.failure(method, f"{method}: the body is too large", 413))
-    if request.method != "POST":
-        return _response(protocol.failure(method, f"{request.method} is not allowed", 405))
-    if method == protocol.READ_LOGS:
-        return await _stream(engine, front, request, content)
-    process = _process(request.transport) if method in traffic.CHANGING else ""
-    return _response(await front_.answer(engine, front, method, content, process))
+    method = request.target.removeprefix("/")
+    if request.content is None:
+        reply = protocol.failure(method, f"{method}: the body is too large", 413)
+    elif request.verb != "POST":
+        reply = protocol.failure(method, f"{request.verb} is not allowed", 405)
+    elif method == protocol.READ_LOGS:
+        await _stream(engine, front, request.content, answer)
+        return
+    else:
+        process = _process(answer.peer) if method in traffic.CHANGING else ""
+        reply = await front_.answer(engine, front, method, request.content, process)
+    await answer.send(reply.status, reply.content_type, reply.content)
 
 
-async def _stream(
-    engine: Engine, front: Front, request: web.BaseRequest, content: bytes
-) -> web.StreamResponse:
+async def _stream(engine: Engine, front: Front, content: bytes, answer: Answer) -> None:
     """Pass an answer on as it comes, for as long as it comes."""
-    response: web.StreamResponse | None = None
+    begun = False
     try:
         async with front_.stream(engine, front, protocol.READ_LOGS, content) as found:
             status, content_type, chunks = found
-            response = web.StreamResponse(status=status)
-            if content_type:
-                response.headers["Content-Type"] = content_type
-            await response.prepare(request)
+            await answer.begin(status, content_type)
+            begun = True
             async for chunk in chunks:
-                await response.write(chunk)
+                await answer.write(chunk)
+        await answer.end()
     except errors.PlugindError as exc:
-        if response is None:
-            status = 400 if isinstance(exc, errors.InvalidParameter) else 500
-            return _response(protocol.failure(protocol.READ_LOGS, exc.message, status))
-        # A stream that breaks off must not look like one that has come to its end.
-        log.warning(f"a stream of plugin {front.name} broke off: {exc}")
-        if request.transport is not None:
-            request.transport.abort()
-    return response
+        if begun:
+            # A stream that breaks off must not look like one that has come to its end.
+            log.warning(f"a stream of plugin {front.name} broke off: {exc}")
+            answer.abort()
+            return
+        status = 400 if isinstance(exc, errors.InvalidParameter) else 500
+        reply = protocol.failure(protocol.READ_LOGS, exc.message, status)
+        await answer.send(reply.status, reply.content_type, reply.content)
 
 
-def _response(reply: protocol.Reply) -> web.Response:
-    headers = {"Content-Type": reply.content_type} if reply.content_type else {}
-    return web.Response(status=reply.status, body=reply.content, headers=headers)
-
-
-async def _read(request: web.BaseRequest) -> bytes | None:
-    """Return the body, None if there is too much of it."""
-    content = bytearray()
-    async for chunk in request.content.iter_any():
-        content += chunk
-        if len(content) > _MAX_BODY:
-            return None
-    return bytes(content)
-
-
-def _process(transport: asyncio.Transport | None) -> str:
+def _process(connection: socket.socket | None) -> str:
     """Return the name of the process at the other end, "" if the kernel cannot say."""
-    connection = transport.get_extra_info("socket") if transport is not None else None
     if connection is None:
         return ""
     try:

@@ -22,10 +22,12 @@ ACCEPT = "application/vnd.docker.plugins.v1.2+json"
 MAX_HEAD = 256 * 1024
 _START = b"HTTP/1."
 _TARGET = re.compile(r"[!-~]+", re.ASCII)
+_REQUEST = re.compile(rb"([A-Z]{1,20}) ([!-~]+) HTTP/1\.([01])")
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?", re.DOTALL)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 500: "Internal Server Error"}
 _BLANK = re.compile(rb"\r?\n\r?\n")
 
 
@@ -56,6 +58,19 @@ class Head:
     def content_type(self) -> str:
         """The content type, "" if there is none."""
         return self.fields.get("content-type", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request's head, as a server reads it. No field of it is asked for, `Host` neither."""
+
+    verb: str
+    target: str
+    minor: int
+    fields: Mapping[str, str]
+    framing: Framing
+    length: int
+    keeps_alive: bool
 
 
 def render_request(method: str, content: bytes) -> bytes:
@@ -101,6 +116,38 @@ def parse_head(block: bytes) -> Head:
         length=length,
         keeps_alive=_keeps_alive(int(found[1]), fields, framing),
     )
+
+
+def parse_request(block: bytes) -> Request:
+    """Parse the head of a request, without the empty line at its end."""
+    first, *lines = [line.removesuffix(b"\r") for line in block.split(b"\n")]
+    found = _REQUEST.fullmatch(first)
+    if found is None:
+        raise Broken(f"{first[:40]!r} is no request line")
+    fields = _parse_fields(lines)
+    framing, length = _frame(200, fields)
+    if framing is Framing.CLOSE:
+        framing = Framing.NONE  # a request's end is never that of its connection
+    return Request(
+        verb=found[1].decode("ascii"),
+        target=found[2].decode("ascii"),
+        minor=int(found[3]),
+        fields=fields,
+        framing=framing,
+        length=length,
+        keeps_alive=_keeps_alive(int(found[3]), fields, framing),
+    )
+
+
+def render_head(status: int, content_type: str, framing: str, *, keeps_alive: bool) -> bytes:
+    """Return an answer's head; `framing` is the field that says how its body ends."""
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
+    if content_type:
+        lines.append(f"Content-Type: {content_type}")
+    lines.append(framing)
+    if not keeps_alive:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 def parse_chunk_size(line: bytes) -> int:
