@@ -23,7 +23,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from plugind import errors, log
-from plugind.model import masking, observed, outcome, plan, plan_settings, reference, steps
+from plugind.model import (
+    confidential,
+    masking,
+    observed,
+    outcome,
+    plan,
+    plan_settings,
+    reference,
+    steps,
+)
 from plugind.model.credentials import Credentials
 from plugind.model.desired import Desired, DesiredPlugin
 from plugind.model.observed import Observation, Observed, Offer
@@ -44,7 +53,7 @@ class Target(Protocol):
         ...
 
     async def observe(self) -> Observation:
-        """Read plugins and volumes, once, without asking a registry."""
+        """Read plugins and volumes, once, without asking a registry; with secrets, for the plan."""
         ...
 
     async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
@@ -108,7 +117,7 @@ class Target(Protocol):
         ...
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
-        """Return the Engine API object, or None if there is no such plugin."""
+        """Return the Engine API object, secrets included, or None if there is no such plugin."""
         ...
 
     async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
@@ -143,9 +152,13 @@ async def apply(
     documents |= {f"volume/{v['Name']}": v for v in observation.volumes}
     if not dry_run:
         await read_back(target, run, documents)
-    return outcome.conclude(
-        desired, target.url, run, documents, observation.warnings, dry_run=dry_run
+    names = confidential.name_secrets(desired, world, documents)
+    shown = confidential.mask_documents(documents, names, world.policy)
+    result = outcome.conclude(
+        desired, target.url, run, shown, observation.warnings, dry_run=dry_run
     )
+    redact = confidential.redactor(desired, world, observation.plugins)
+    return replace(result, secrets=names).redacted(redact)
 
 
 async def complete(desired: Desired, target: Target, world: Observed) -> Observed:
@@ -297,12 +310,12 @@ async def query(target: Target, document: Mapping[str, Any]) -> dict[str, Any]:
     observation = await target.observe()
     return {
         "plugins": [
-            masking.mask_plugin(plugin)
+            masking.mask_plugin(plugin, observation.policy)
             for plugin in sorted(observation.plugins, key=lambda p: str(p["Name"]))
             if plugins is None or plugin["Name"] in plugins
         ],
         "volumes": [
-            masking.mask_volume(volume)
+            masking.mask_volume(volume, observation.policy)
             for volume in sorted(observation.volumes, key=lambda v: str(v["Name"]))
             if volumes is None or volume["Name"] in volumes
         ],

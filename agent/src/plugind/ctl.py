@@ -3,7 +3,7 @@
 """The operator's client. Standard library only, so that a verb answers in 60 ms.
 
     plugind ls                         plugins, their state, restarts
-    plugind inspect NAME               all that is known of one, as JSON
+    plugind inspect NAME               all that is known of one, as JSON; --secrets for root
     plugind logs [-f] [-n N] NAME      its output
     plugind exec [-t] NAME CMD...      run a command in its container, through runc
     plugind rpc NAME METHOD [JSON]     one raw call of its socket
@@ -97,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     add("ls", list_plugins, json_too=True)
-    add("inspect", inspect, "name")
+    inspect_verb = add("inspect", inspect, "name")
+    inspect_verb.add_argument("--secrets", action="store_true", help="for root: in clear")
     logs_verb = add("logs", logs, "name")
     logs_verb.add_argument("-f", "--follow", action="store_true", help="go on as it is written")
     logs_verb.add_argument("-n", "--tail", type=int, help="start with the last N lines")
@@ -146,7 +147,8 @@ def list_plugins(options: argparse.Namespace) -> int:
 
 def inspect(options: argparse.Namespace) -> int:
     """Show all that is known of a plugin."""
-    return _print_json(_get(options, f"/plugind/plugins/{ctl_http.quote(options.name)}"))
+    query = "?secrets=1" if options.secrets else ""
+    return _print_json(_get(options, f"/plugind/plugins/{ctl_http.quote(options.name)}{query}"))
 
 
 def logs(options: argparse.Namespace) -> int:

@@ -19,9 +19,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plugind import ctl_http, errors
+
+if TYPE_CHECKING:
+    from plugind.model.secrets import SecretPolicy
 
 _MARKS = {"install": "+", "create": "+", "remove": "-"}
 Work = Callable[[argparse.Namespace, dict[str, Any]], dict[str, Any]]
@@ -175,9 +178,10 @@ def _apply_to_docker(url: str, document: dict[str, Any], *, dry_run: bool) -> di
     from plugind.model import desired
 
     wanted = desired.parse_declaration(document)
+    policy = _policy()
 
     async def work() -> dict[str, Any]:
-        async with execute.open_target(url) as target:
+        async with execute.open_target(url, policy) as target:
             return (await carry.apply(wanted, target, dry_run=dry_run)).to_json()
 
     return asyncio.run(work())
@@ -189,8 +193,19 @@ def _query_docker(url: str, document: dict[str, Any]) -> dict[str, Any]:
     from plugind import carry
     from plugind.dockerd import execute
 
+    policy = _policy()
+
     async def work() -> dict[str, Any]:
-        async with execute.open_target(url) as target:
+        async with execute.open_target(url, policy) as target:
             return await carry.query(target, document)
 
     return asyncio.run(work())
+
+
+def _policy() -> SecretPolicy:
+    """Return what the agent's options on this host say of secrets; the built-in if there are none."""
+    import os
+
+    from plugind import options
+
+    return options.load(None, os.environ, {}).secret_policy

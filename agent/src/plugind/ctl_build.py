@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from plugind import ctl_apply, ctl_http, ctl_pack, errors
-from plugind.model import masking, reference
+from plugind.model import masking, reference, secrets
 
 _SAME_BYTES = re.compile(r"content sha256:[0-9a-f]{64}: already exists")
 STATE_DIR = "/var/lib/plugind-builds"
@@ -122,7 +122,7 @@ def build(order: Order) -> dict[str, Any]:
         "changed": changed,
         "failed": False,
         "msg": _message(order, same, pushes),
-        "plugin": masking.mask_plugin(present or {}),
+        "plugin": masking.mask_plugin(present or {}, secrets.DEFAULT),
         "digest": digest,
         "pushed": pushes and not order.dry_run,
         "pushed_digest": record.get("pushed", "") if order.push else "",

@@ -6,6 +6,9 @@
 
 Plugin output appears here with the single field ``plugin=<full id>``, stdout at level info and
 stderr at level error, which is what the documentation of managed plugins shows.
+
+Every line passes through the function that `redact_with` was given, tracebacks included, so that no
+secret that is known gets into the log by an exception's text.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import datetime
 import logging
 import re
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 _LEVELS = {"WARNING": "warning", "CRITICAL": "fatal"}
@@ -33,18 +37,23 @@ def quote(value: str) -> str:
 class LogfmtFormatter(logging.Formatter):
     """Render a record with its ``fields`` (a dict passed as ``extra``) as one logfmt line."""
 
+    redact: Callable[[str], str] = staticmethod(str)
+
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.datetime.fromtimestamp(record.created, tz=datetime.UTC)
         level = _LEVELS.get(record.levelname, record.levelname.lower())
         parts = [
             f'time="{when.isoformat(timespec="microseconds").replace("+00:00", "Z")}"',
             f"level={level}",
-            "msg=" + quote(record.getMessage()),
+            "msg=" + quote(self.redact(record.getMessage())),
         ]
         fields: dict[str, object] = getattr(record, "fields", {})
-        parts += [f"{key}={quote(str(value))}" for key, value in fields.items()]
+        for key, value in fields.items():
+            text = str(value)
+            # A plugin's id is what lines are looked up by, and none of its digits are secret.
+            parts.append(f"{key}={quote(text if key == 'plugin' else self.redact(text))}")
         if record.exc_info:
-            parts.append("trace=" + quote(self.formatException(record.exc_info)))
+            parts.append("trace=" + quote(self.redact(self.formatException(record.exc_info))))
         return " ".join(parts)
 
 
@@ -53,8 +62,19 @@ def setup(level: str = "info", stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(LogfmtFormatter())
     logger.handlers[:] = [handler]
+    # What libraries have to say (asyncio: "exception was never retrieved") goes the same way.
+    for library in (logging.getLogger("asyncio"), logging.getLogger("aiohttp")):
+        library.handlers[:] = [handler]
+        library.propagate = False
     logger.propagate = False
     logger.setLevel(level.upper())
+
+
+def redact_with(redact: Callable[[str], str]) -> None:
+    """Let every text pass through `redact` from now on."""
+    for handler in logger.handlers:
+        if isinstance(handler.formatter, LogfmtFormatter):
+            handler.formatter.redact = redact
 
 
 def debug(message: str, **fields: object) -> None:

@@ -20,6 +20,17 @@ ca_file = "/etc/ssl/certs/registry.pem"
 [runtime]
 binary = "runc"                   or "crun"
 conmon = "conmon"
+[secrets]
+patterns = ["password", "key"]    words in the names of settings and options whose values are secrets,
+                                  in place of the built-in ones (plugind.model.secrets.PATTERNS)
+also = ["*_headers"]              more of them
+[publish]
+docker = false                    tell a real dockerd of plugins, as legacy ones: .spec files, and the
+                                  host's /run/docker/logging in log plugins
+docker_directory = "/etc/docker/plugins"
+podman = false                    tell Podman of volume plugins: a drop-in of containers.conf
+podman_file = "/etc/containers/containers.conf.d/50-plugind.conf"
+podman_timeout = 120              whole seconds that Podman waits for a volume plugin, all of them
 [restart]
 first = 0.1                       seconds; grows by `factor` up to `longest`
 factor = 2.0
@@ -30,6 +41,7 @@ healthy_after = 10.0              a run of that many seconds ends the row
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -37,9 +49,18 @@ from pathlib import Path
 from typing import Any
 
 from plugind import errors
+from plugind.model import publishing, secrets
 
 CONFIG_FILE = Path("/etc/plugind/plugind.toml")
-_TABLES = {"daemon": "", "registry": "registry_", "runtime": "runtime_", "restart": "restart_"}
+_TABLES = {
+    "daemon": "",
+    "registry": "registry_",
+    "runtime": "runtime_",
+    "restart": "restart_",
+    "secrets": "secrets_",
+    "publish": "publish_",
+}
+_PATTERN = re.compile(r"[A-Za-z0-9]+|[\w.*?-]*[*?][\w.*?-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +81,24 @@ class DaemonOptions:
     registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime_binary: str = "runc"
     runtime_conmon: str = "conmon"
+    secrets_patterns: tuple[str, ...] = secrets.PATTERNS
+    secrets_also: tuple[str, ...] = ()
+    publish_docker: bool = False
+    publish_docker_directory: Path = Path(publishing.DOCKER_PLACE)
+    publish_podman: bool = False
+    publish_podman_file: Path = Path(publishing.PODMAN_PLACE)
+    publish_podman_timeout: int = 120
     restart_first: float = 0.1
     restart_factor: float = 2.0
     restart_longest: float = 60.0
     restart_limit: int = 10
     restart_healthy_after: float = 10.0
+
+    @property
+    def secret_policy(self) -> secrets.SecretPolicy:
+        """Which names mean secrets."""
+        patterns = (*self.secrets_patterns, *self.secrets_also)
+        return secrets.SecretPolicy(patterns=tuple(pattern.lower() for pattern in patterns))
 
 
 def load(
@@ -122,6 +156,11 @@ def _convert(like: Any, value: Any) -> Any:
         if not path.is_absolute():
             raise ValueError(f'want an absolute path, got "{value}"')
         return path
+    if isinstance(like, bool):
+        words = {"true": True, "false": False}
+        if str(value).lower() not in words:
+            raise ValueError(f"want true or false, got {value!r}")
+        return words[str(value).lower()]
     if isinstance(like, tuple):
         items = value.split(",") if isinstance(value, str) else value
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
@@ -146,6 +185,11 @@ def _finish(options: DaemonOptions) -> DaemonOptions:
         raise errors.InvalidParameter(
             f'log_level is "{options.log_level}", want debug, info, warning or error'
         )
+    for pattern in (*options.secrets_patterns, *options.secrets_also):
+        if not _PATTERN.fullmatch(pattern):
+            raise errors.InvalidParameter(
+                f'secrets: pattern "{pattern}": want letters and digits, or a name with * or ?'
+            )
     default = DaemonOptions()
     if options.run != default.run and options.socket == default.socket:
         return replace(options, socket=options.run / "api.sock")

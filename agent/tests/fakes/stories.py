@@ -18,10 +18,12 @@ import json
 from collections.abc import AsyncIterator, Iterator
 
 from plugind import errors
+from plugind.engine.context import EngineOptions
 from plugind.model import config, event, image, manifest, privileges, settings, volume
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
+from plugind.model.secrets import KnownValues
 from support import image as image_
 
 CONFIG = {
@@ -36,10 +38,15 @@ CONFIG = {
 
 
 class FakeEngine:
-    """The only thing that the API reads of an engine itself."""
+    """The only things that the API reads of an engine itself."""
 
     def __init__(self):
         self.degraded = None
+        self.options = EngineOptions()
+        self.known = KnownValues()
+
+    def redact(self, text):
+        return self.known.redact(text)
 
 
 def make_plugin(name, *, enabled=False, document=None):

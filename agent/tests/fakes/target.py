@@ -69,7 +69,7 @@ class FakeTarget:
         self._called("observe")
         known = self.plugins.values() if self.knows_config else ()
         return observed.Observation(
-            plugins=tuple(plugin.to_json() for plugin in self.plugins.values()),
+            plugins=tuple(plugin.to_native_json(clear=True) for plugin in self.plugins.values()),
             volumes=tuple(self.volumes.values()),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in known},
             in_place=self.in_place,
@@ -177,7 +177,7 @@ class FakeTarget:
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         self._called("inspect_plugin", name)
-        return self.plugins[name].to_json() if name in self.plugins else None
+        return self.plugins[name].to_native_json(clear=True) if name in self.plugins else None
 
     async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
         self._called("inspect_volume", name)

@@ -108,5 +108,5 @@ def test_every_option_is_documented_with_its_default() -> None:
     described = options.__doc__ or ""
     for name in DaemonOptions.__dataclass_fields__:
         table, _, key = name.partition("_")
-        word = key if table in ("registry", "runtime", "restart") else name
+        word = key if table in ("registry", "runtime", "restart", "secrets") else name
         assert re.search(rf"\b{word}\b", described), name

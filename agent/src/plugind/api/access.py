@@ -53,6 +53,12 @@ def peer_of(transport: asyncio.Transport | None) -> Peer:
     return Peer(uid=peer.uid, groups=frozenset({peer.gid, *groups}))
 
 
+def require_root(peer: Peer | None) -> None:
+    """Raise Forbidden unless the peer is root: not even the group of the socket sees secrets."""
+    if peer is None or peer.uid != 0:
+        raise errors.Forbidden("cannot show secrets: only root may see them")
+
+
 def require_member(peer: Peer, group_gid: int | None) -> None:
     """Raise Forbidden unless the peer may use the socket."""
     if peer.uid in (0, os.geteuid()):

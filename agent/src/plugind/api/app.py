@@ -65,7 +65,7 @@ class _Api:
         except aiohttp.ClientConnectionResetError:
             raise  # there is nobody left to answer
         except Exception as exc:  # noqa: BLE001 - the one place where errors become responses
-            return status.render(exc, f"{request.method} {request.path}")
+            return status.render(exc, f"{request.method} {request.path}", self._engine.redact)
 
     async def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add what every response carries, and what the handler set for this one."""
@@ -80,7 +80,8 @@ class _Api:
                 log.warning(f"request abandoned at shutdown: {task.get_name()}")
 
     def _admit(self, request: web.Request) -> tuple[routes.Route, Call]:
-        access.require_member(self._peer_of(request.transport), self._gid)
+        peer = self._peer_of(request.transport)
+        access.require_member(peer, self._gid)
         asked, path = versions.split_prefix(_decode_path(request))
         route, name = routes.TABLE.match(request.method, path)
         api_version = versions.require_served(asked)
@@ -94,6 +95,7 @@ class _Api:
             name=name,
             api_version=api_version,
             query=wire.parse_query(request.rel_url.raw_query_string),
+            peer=peer,
         )
 
     async def _finish(self, route: routes.Route, admitted: Call) -> web.StreamResponse:
@@ -139,7 +141,7 @@ async def _handle(route: routes.Route, admitted: Call) -> web.StreamResponse:
     try:
         return await route.handler(admitted)
     except Exception as exc:  # noqa: BLE001 - rendered here, so that an orphan's error is logged too
-        return status.render(exc, admitted.doing)
+        return status.render(exc, admitted.doing, admitted.engine.redact)
 
 
 def _decode_path(request: web.Request) -> str:

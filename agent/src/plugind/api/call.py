@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from plugind.api import wire
+from plugind.api.access import Peer
 from plugind.api.ports import Stories
 from plugind.model import privileges, reference
 from plugind.model.credentials import Credentials
@@ -48,6 +49,7 @@ class Call:
     name: str = ""
     api_version: tuple[int, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
+    peer: Peer | None = None
 
     @property
     def doing(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import stream, wire
+from plugind.api import access, stream, wire
 from plugind.api.call import Call
 from plugind.model.plugin import Plugin
 
@@ -27,8 +27,12 @@ async def list_plugins(call: Call) -> web.Response:
 
 
 async def inspect(call: Call) -> web.Response:
-    """Show a plugin with its running state."""
-    return wire.json_response(_render(call, call.stories.find(call.engine, call.name)))
+    """Show a plugin with its running state; to root with the secrets of its settings, if asked."""
+    plugin = call.stories.find(call.engine, call.name)
+    if call.flag("secrets"):
+        access.require_root(call.peer)
+        return wire.json_response(_render(call, plugin, clear=True))
+    return wire.json_response(_render(call, plugin))
 
 
 async def logs(call: Call) -> web.StreamResponse:
@@ -81,8 +85,9 @@ async def query(call: Call) -> web.Response:
     return wire.json_response(await call.stories.query(call.engine, await _document(call)))
 
 
-def _render(call: Call, plugin: Plugin) -> dict[str, Any]:
-    return {**plugin.to_json(), "Status": call.stories.status(call.engine, plugin)}
+def _render(call: Call, plugin: Plugin, *, clear: bool = False) -> dict[str, Any]:
+    shown = plugin.to_native_json(call.engine.options.secrets, clear=clear)
+    return {**shown, "Status": call.stories.status(call.engine, plugin)}
 
 
 async def _document(call: Call) -> dict[str, Any]:

@@ -24,12 +24,13 @@ async def list_plugins(call: Call) -> web.Response:
         enabled=filters.get_bool(wanted, "enabled"),
         capabilities=wanted.get("capability", frozenset()),
     )
-    return wire.json_response([plugin.to_json() for plugin in found])
+    return wire.json_response([plugin.to_json(call.engine.options.secrets) for plugin in found])
 
 
 async def inspect(call: Call) -> web.Response:
     """Show one plugin."""
-    return wire.json_response(call.stories.find(call.engine, call.name).to_json())
+    plugin = call.stories.find(call.engine, call.name)
+    return wire.json_response(plugin.to_json(call.engine.options.secrets))
 
 
 async def privileges(call: Call) -> web.Response:

@@ -8,6 +8,7 @@ logged with its traceback and answered with 500. Every body is `{"message": "...
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -44,12 +45,13 @@ def message_of(exc: BaseException, doing: str) -> str:
     return f"cannot {doing}: {type(exc).__name__}: {exc}"
 
 
-def render(exc: BaseException, doing: str) -> web.Response:
-    """Return the response that reports `exc`."""
-    return wire.json_response({"message": message_of(exc, doing)}, status=status_of(exc))
+def render(exc: BaseException, doing: str, redact: Callable[[str], str]) -> web.Response:
+    """Return the response that reports `exc`; `redact` takes secrets out of its text."""
+    message = redact(message_of(exc, doing))
+    return wire.json_response({"message": message}, status=status_of(exc))
 
 
-def render_line(exc: BaseException, doing: str) -> dict[str, Any]:
+def render_line(exc: BaseException, doing: str, redact: Callable[[str], str]) -> dict[str, Any]:
     """Return the line that reports `exc` in a stream whose status has gone out already."""
-    message = message_of(exc, doing)
+    message = redact(message_of(exc, doing))
     return {"errorDetail": {"message": message}, "error": message}

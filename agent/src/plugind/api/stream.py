@@ -83,7 +83,8 @@ async def _send(
     try:
         await task
     except Exception as exc:  # noqa: BLE001 - reported to the client, and logged if it is a defect
-        await response.write(_progress_line(status.render_line(exc, call.doing)))
+        line = status.render_line(exc, call.doing, call.engine.redact)
+        await response.write(_progress_line(line))
     await response.write_eof()
     return response
 

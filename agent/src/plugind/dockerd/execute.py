@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from plugind import carry, errors
@@ -23,14 +24,18 @@ from plugind.model.desired import DesiredSettings
 from plugind.model.observed import Observation, Offer
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
+from plugind.model.secrets import DEFAULT, SecretPolicy
 
 
 @contextlib.asynccontextmanager
-async def open_target(url: str) -> AsyncIterator[DockerTarget]:
-    """Connect to the Docker Engine at `url`; close the connection at the end."""
+async def open_target(url: str, policy: SecretPolicy = DEFAULT) -> AsyncIterator[DockerTarget]:
+    """Connect to the Docker Engine at `url`; close the connection at the end.
+
+    A Docker Engine keeps and shows secrets in clear: `policy` says what results do not show.
+    """
     client = await asyncio.to_thread(client_.open_client, url)
     try:
-        yield DockerTarget(client, url)
+        yield DockerTarget(client, url, policy)
     finally:
         await asyncio.to_thread(client.close)
 
@@ -38,9 +43,10 @@ async def open_target(url: str) -> AsyncIterator[DockerTarget]:
 class DockerTarget:
     """See `carry.Target` for what each method promises."""
 
-    def __init__(self, client: Any, url: str) -> None:
+    def __init__(self, client: Any, url: str, policy: SecretPolicy = DEFAULT) -> None:
         self._client = client
         self._url = url
+        self._policy = policy
 
     @property
     def url(self) -> str:
@@ -58,7 +64,8 @@ class DockerTarget:
 
     async def observe(self) -> Observation:
         """Read plugins and volumes."""
-        return await asyncio.to_thread(observe.read_engine, self._client)
+        read = await asyncio.to_thread(observe.read_engine, self._client)
+        return replace(read, policy=self._policy)
 
     async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
         """Ask the registry, through the engine, which privileges `ref` wants."""

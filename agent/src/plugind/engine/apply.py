@@ -18,11 +18,12 @@ from plugind.engine import (
     lookup,
     references,
     remove,
+    sealing,
     upgrade,
     volumes,
 )
 from plugind.engine.context import Engine
-from plugind.model import desired, observed, privileges, reference
+from plugind.model import desired, privileges, reference, volume
 from plugind.model.credentials import Credentials
 from plugind.model.observed import Observation, Offer
 from plugind.model.reference import Reference
@@ -37,8 +38,12 @@ async def apply(
 ) -> dict[str, Any]:
     """Plan the declaration and, unless `dry_run`, carry it out; return the result document."""
     wanted = desired.parse_declaration(document)
-    result = await carry.apply(wanted, EngineTarget(engine), dry_run=dry_run, progress=progress)
-    return result.to_json()
+    sealing.admit_declaration(engine, wanted)
+    target = EngineTarget(engine, wanted)
+    result = await carry.apply(wanted, target, dry_run=dry_run, progress=progress)
+    if not dry_run:
+        await target.name_secrets()
+    return result.redacted(engine.redact).to_json()
 
 
 async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
@@ -47,10 +52,26 @@ async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
 
 
 class EngineTarget:
-    """This engine as the target of a plan."""
+    """This engine as the target of a plan; of `wanted` it takes what is said to be secret."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, wanted: desired.Desired | None = None) -> None:
         self._engine = engine
+        self._wanted = wanted or desired.Desired()
+
+    async def name_secrets(self) -> None:
+        """Remember what is said to be secret of plugins and volumes that were there already."""
+        for plugin in self._wanted.plugins:
+            if plugin.secret_settings and lookup.by_name(self._engine, plugin.name) is not None:
+                await configure.name_secrets(self._engine, plugin.name, plugin.secret_settings)
+        await sealing.seal_named(self._engine, self._wanted)
+
+    def _secret_settings(self, name: str) -> frozenset[str]:
+        named = (p.secret_settings for p in self._wanted.plugins if p.name == name)
+        return frozenset[str]().union(*named)
+
+    def _secret_options(self, name: str) -> frozenset[str]:
+        named = (v.named_secrets for v in self._wanted.volumes if v.name == name)
+        return frozenset[str]().union(*named)
 
     @property
     def url(self) -> str:
@@ -62,11 +83,12 @@ class EngineTarget:
         plugins = lookup.list_plugins(self._engine)
         listed, warnings = await volumes.list_volumes(self._engine)
         return Observation(
-            plugins=tuple(plugin.to_json() for plugin in plugins),
+            plugins=tuple(plugin.to_native_json(clear=True) for plugin in plugins),
             volumes=tuple(listed),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in plugins},
-            mounted=await asyncio.to_thread(references.mounted, self._engine),
+            mounted=await references.mounted(self._engine),
             warnings=tuple(warnings),
+            policy=self._engine.options.secrets,
         )
 
     async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
@@ -81,7 +103,9 @@ class EngineTarget:
     async def differing_options(self, name: str, options: Mapping[str, str]) -> tuple[str, ...]:
         """Compare with the options the volume was created with."""
         record = self._engine.volumes.get(name)
-        return observed.differing(options, (record.options if record else None) or {})
+        if record is None:
+            return tuple(sorted(options))
+        return volume.differing(record, options, self._engine.digest)
 
     async def install(
         self,
@@ -121,7 +145,9 @@ class EngineTarget:
 
     async def set(self, name: str, arguments: tuple[str, ...]) -> None:
         """Set settings, all or none."""
-        await configure.configure(self._engine, name, list(arguments))
+        await configure.configure(
+            self._engine, name, list(arguments), secret=self._secret_settings(name)
+        )
 
     async def enable(self, name: str, timeout: float) -> None:
         """Enable."""
@@ -145,6 +171,7 @@ class EngineTarget:
             driver=driver,
             options=dict(options),
             labels=dict(labels),
+            secret_options=self._secret_options(name),
         )
 
     async def remove_volume(self, name: str, *, force: bool) -> None:
@@ -154,7 +181,7 @@ class EngineTarget:
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if it is not installed."""
         entry = lookup.by_name(self._engine, name)
-        return None if entry is None else entry.shown().to_json()
+        return None if entry is None else entry.shown().to_native_json(clear=True)
 
     async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if there is none."""

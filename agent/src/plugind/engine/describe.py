@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugind.engine import lookup
+from plugind.engine import containers, lookup
 from plugind.engine.context import Engine
 from plugind.model.plugin import Plugin
 from plugind.model.volume import LOCAL
@@ -21,7 +21,9 @@ def info(engine: Engine) -> dict[str, Any]:
     volumes = [plugin.name for plugin in enabled if plugin.serves("volumedriver")]
     warnings = [f"plugind is degraded: {engine.degraded}"] if engine.degraded else []
     return {
+        **containers.counts(engine),
         "DockerRootDir": str(engine.layout.root),
+        "Images": len(engine.images),
         "Plugins": {
             "Volume": [LOCAL, *volumes],
             "Network": networks,
@@ -43,7 +45,7 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
         "Restarts": entry.restarts,
         "Failures": entry.failures,
         "LastExit": entry.last_exit,
-        "LastError": entry.last_error or None,
+        "LastError": engine.redact(entry.last_error) or None,
         "Socket": str(engine.socket_path(plugin)) if plugin.config.interface.socket else None,
         "Log": str(engine.log_path(plugin.id)),
         "ManifestDigest": str(plugin.manifest_digest),

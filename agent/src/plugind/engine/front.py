@@ -19,7 +19,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from plugind import errors
+from plugind import errors, log
 from plugind.engine import lookup, ports, traffic
 from plugind.engine.context import Engine, Entry, Front
 from plugind.model import front as front_
@@ -40,6 +40,14 @@ _NOTICED = 2.0
 
 async def answer(engine: Engine, front: Front, method: str, content: bytes, process: str) -> Reply:
     """Answer a request; an error is an answer, too. `process` is the name of who asks."""
+    reply = await _answer(engine, front, method, content, process)
+    # What a consumer is told ends in its logs, and in its users' terminals.
+    return front_.with_words(method, reply, engine.redact)
+
+
+async def _answer(
+    engine: Engine, front: Front, method: str, content: bytes, process: str
+) -> Reply:
     try:
         content = front_.prepare(method, content)
         if method == front_.ACTIVATE:
@@ -55,6 +63,9 @@ async def answer(engine: Engine, front: Front, method: str, content: bytes, proc
         return front_.failure(method, exc.message, 400)
     except errors.PlugindError as exc:
         return front_.failure(method, exc.message)
+    except Exception as exc:  # noqa: BLE001 - a consumer without an answer would ask again
+        log.error(f"cannot answer {method} at the front of {front.name}", exc=exc)
+        return front_.failure(method, f"cannot answer {method}: internal error")
 
 
 async def exchange(

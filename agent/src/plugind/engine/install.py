@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable
 
 from plugind import errors
-from plugind.engine import ending, fetch, garbage, lookup, ports, publish
+from plugind.engine import ending, fetch, garbage, lookup, ports, publish, sealing
 from plugind.engine.context import Engine, Entry
 from plugind.model import plugin as plugin_
 from plugind.model import privileges, settings
@@ -86,4 +86,5 @@ async def commit_new(engine: Engine, commit: Callable[[Plugin], None], plugin: P
     entry = Entry(plugin)
     entry.settled.set()
     engine.entries[plugin.id] = entry
+    sealing.admit_settings(engine, plugin)
     await publish.publish(engine)

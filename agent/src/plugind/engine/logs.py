@@ -71,16 +71,17 @@ async def read(
     plugin = lookup.find(engine, text)
     path = engine.log_path(plugin.id)
     # The offset is taken before the lines are read, so that none falls between.
-    kept = await asyncio.to_thread(_kept_lines, path, tail)
+    kept = await asyncio.to_thread(kept_lines, path, tail)
     lines, offset = kept
     for line in lines:
-        yield line
+        yield _redact(engine, line)
     if follow:
         async for line in _follow(path, offset):
-            yield line + b"\n"
+            yield _redact(engine, line) + b"\n"
 
 
-def _kept_lines(path: Path, tail: int | None) -> tuple[list[bytes], int]:
+def kept_lines(path: Path, tail: int | None = None) -> tuple[list[bytes], int]:
+    """Return the last lines that are kept (None: all), and the offset behind them. Blocking."""
     content = b""
     offset = 0
     for part in (_rotated(path), path):
@@ -96,26 +97,32 @@ def _kept_lines(path: Path, tail: int | None) -> tuple[list[bytes], int]:
 
 async def _copy(engine: Engine, plugin_id: str, offset: int) -> None:
     path = engine.log_path(plugin_id)
-    reader = _Reader(path, offset)
+    reader = Reader(path, offset)
     try:
         async for line in _follow(path, offset, reader):
-            _emit(plugin_id, line)
+            _emit(engine, plugin_id, line)
             if reader.size > engine.options.log_max_bytes:
                 # Lines of the old file may still come; they are no reason to rotate the new one.
                 reader.size = 0
                 await _rotate(engine, plugin_id, path)
     except asyncio.CancelledError:
         for line in reader.lines():
-            _emit(plugin_id, line)
+            _emit(engine, plugin_id, line)
         raise
     except OSError as exc:
         log.error(f"cannot follow the plugin's output: {exc}", plugin=plugin_id)
 
 
-def _emit(plugin_id: str, line: bytes) -> None:
+def _redact(engine: Engine, line: bytes) -> bytes:
+    """Return a line without the secrets that are known; other bytes stay what they are."""
+    text = line.decode("utf-8", "surrogateescape")
+    return engine.redact(text).encode("utf-8", "surrogateescape")
+
+
+def _emit(engine: Engine, plugin_id: str, line: bytes) -> None:
     _, stream, text = parse_line(line)
     write = log.error if stream == "stderr" else log.info
-    write(text, plugin=plugin_id)
+    write(engine.redact(text), plugin=plugin_id)
 
 
 async def _rotate(engine: Engine, plugin_id: str, path: Path) -> None:
@@ -128,9 +135,9 @@ def _rotated(path: Path) -> Path:
     return path.with_suffix(".log.1")
 
 
-async def _follow(path: Path, offset: int, reader: _Reader | None = None) -> AsyncIterator[bytes]:
+async def _follow(path: Path, offset: int, reader: Reader | None = None) -> AsyncIterator[bytes]:
     """Yield complete lines as they are written; goes over to the new file after a rotation."""
-    reader = reader or _Reader(path, offset)
+    reader = reader or Reader(path, offset)
     with inotify.watch(path.parent) as changes:
         while True:
             for line in reader.lines():
@@ -138,7 +145,7 @@ async def _follow(path: Path, offset: int, reader: _Reader | None = None) -> Asy
             await changes.wait_for(path.name)
 
 
-class _Reader:
+class Reader:
     """Reads lines from a file that grows and may be replaced by rename."""
 
     def __init__(self, path: Path, offset: int) -> None:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from plugind import errors
-from plugind.engine import lookup
+from plugind.engine import lookup, sealing, volumes
 from plugind.engine.context import Engine
 
 _METHOD = re.compile(r"[A-Za-z]+\.[A-Za-z]+", re.ASCII)
@@ -16,10 +16,18 @@ _TIMEOUT = 120.0
 
 
 async def call(engine: Engine, text: str, method: str, body: dict[str, Any]) -> Any:
-    """Call `method` (for example `VolumeDriver.List`) of plugin `text`."""
+    """Call `method` (for example `VolumeDriver.List`) of plugin `text`.
+
+    The answer is for a person: secrets in it are masked.
+    """
     if not _METHOD.fullmatch(method):
         raise errors.InvalidParameter(f'invalid method "{method}": want <Interface>.<Method>')
     entry = lookup.entry(engine, text)
     if entry.socket is None:
         raise errors.Conflict(f"plugin {entry.plugin.name} is {entry.state.value}")
-    return await entry.socket.call(method, body, timeout=_TIMEOUT)
+    volume = str(body.get("Name") or "")
+    try:
+        answer = await entry.socket.call(method, body, timeout=_TIMEOUT)
+    except errors.PlugindError as exc:
+        raise volumes.type_of(exc)(sealing.redact(engine, exc.message, volume)) from exc
+    return sealing.redact_document(engine, answer, sealing.volumes_of(engine, entry))

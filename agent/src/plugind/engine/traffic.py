@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from plugind import checkpoint, errors, log
-from plugind.engine import drivers, ending, listing, volumes
+from plugind.engine import drivers, ending, listing, sealing, volumes
 from plugind.engine.context import Engine, Front
 from plugind.model import front as front_
 from plugind.model import publishing
 from plugind.model.front import Reply
-from plugind.model.volume import MountRef, Volume
+from plugind.model.volume import MountRef, Volume, VolumeRequest
 from plugind.rpc.volume import means_absent
 
 #: Seconds in which a driver is to say whether a volume exists of which we have a record.
@@ -111,6 +111,8 @@ async def create(call: Call) -> Reply:
     """Create a volume and record it with its options."""
     engine, name = call.engine, call.volume.name
     _require_unique(call)
+    wanted = VolumeRequest(name=name, driver=call.driver, options=call.volume.options)
+    sealing.admit(engine, wanted)
     # A driver may take a second Create for a success and keep the volume as it is.
     handle = await drivers.driver(engine, call.driver)
     is_kept = call.own_record is not None and await _exists(handle, name)
@@ -120,13 +122,7 @@ async def create(call: Call) -> Reply:
         checkpoint.checkpoint("front-create:after-driver")
         await volumes.record_volume(
             engine,
-            Volume(
-                name=name,
-                driver=call.driver,
-                options=call.volume.options,
-                created_at=listing.rfc3339(engine.clock.now_ns()),
-                scope=scope,
-            ),
+            replace(wanted, created_at=listing.rfc3339(engine.clock.now_ns()), scope=scope),
         )
         engine.events.volume("create", name, call.driver)
     return reply
@@ -157,8 +153,8 @@ async def mount(call: Call) -> Reply:
     """Mount a volume for the consumer's id; the reference is written before."""
     engine, name = call.engine, call.volume.name
     _require_unique(call)
+    handle = await drivers.driver(engine, call.driver)
     if call.own_record is None:
-        handle = await drivers.driver(engine, call.driver)
         found = await handle.calls.get(name)
         await volumes.record_volume(engine, volumes.adopted(found, handle, await handle.scope()))
     before = await volumes.mounts(engine, name)
@@ -179,6 +175,7 @@ async def mount(call: Call) -> Reply:
     if not reply.is_success:
         await _save(call, before)
         return reply
+    handle.note_mounted(ref)
     checkpoint.checkpoint("front-mount:after-driver")
     await _save(call, (*others, replace(ref, mountpoint=path)))
     engine.events.volume("mount", name, call.driver, container=holder, destination=path)
@@ -188,15 +185,20 @@ async def mount(call: Call) -> Reply:
 async def unmount(call: Call) -> Reply:
     """Undo a mount; the reference goes after the driver's success."""
     engine, name = call.engine, call.volume.name
-    reply = await call.send()
-    if not reply.is_success or call.own_record is None:
+    refs = await volumes.mounts(engine, name) if call.own_record is not None else ()
+    ref = _ref_of(refs, publishing.holder(call.process, call.volume.id), call.volume.id)
+    if ref is None:
+        return await call.send()
+    handle = await drivers.driver(engine, call.driver)
+    # A process that was started since has nothing mounted for this consumer.
+    reply = await call.send() if handle.has_mounted(ref) else front_.document({"Err": ""})
+    if not reply.is_success:
         return reply
     checkpoint.checkpoint("front-unmount:after-driver")
-    refs = await volumes.mounts(engine, name)
-    ref = _ref_of(refs, publishing.holder(call.process, call.volume.id), call.volume.id)
-    if ref is not None:
-        await _save(call, tuple(r for r in refs if r != ref))
-        engine.events.volume("unmount", name, call.driver, container=ref.holder)
+    if handle.entry is not None:
+        handle.entry.mounted.discard(ref.id)
+    await _save(call, tuple(r for r in refs if r != ref))
+    engine.events.volume("unmount", name, call.driver, container=ref.holder)
     return reply
 
 

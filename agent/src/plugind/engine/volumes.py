@@ -83,7 +83,9 @@ async def remove_volume(engine: Engine, name: str, *, force: bool) -> str:
     left = ""
     async with engine.locks.holding(f"volume:{name}"):
         record = engine.volumes.get(name)
-        holders = sorted({ref.holder for ref in await mounts(engine, name)})
+        held = {ref.holder for ref in await mounts(engine, name)}
+        # A container that does not run has nothing mounted, and needs its volumes all the same.
+        holders = sorted(held.union(engine.containers.using_volume(name)))
         if holders and not (force and record and await drivers.is_gone(engine, record.driver)):
             raise errors.Conflict(f"remove {name}: volume is in use - [{', '.join(holders)}]")
         try:
@@ -129,7 +131,7 @@ async def prune_volumes(
             continue
         if any(listing.has_labels(record, frozenset({label})) for label in without_labels):
             continue
-        if await mounts(engine, record.name):
+        if await mounts(engine, record.name) or engine.containers.using_volume(record.name):
             continue
         size = await asyncio.to_thread(_size, engine.volume_store.data_dir(record.name))
         await remove_volume(engine, record.name, force=False)

@@ -10,11 +10,11 @@ rely on Go's JSON decoder doing that. `schema.validate` has reported every probl
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from plugind import errors
-from plugind.model import schema
+from plugind.model import schema, secrets
 
 HTTP_V1 = "moby.plugins.http/v1"
 
@@ -101,7 +101,7 @@ class PluginEnv:
 
     name: str = ""
     description: str = ""
-    value: str | None = None
+    value: str | None = field(default=None, repr=False)
     settable: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class PluginArgs:
 
     name: str = ""
     description: str = ""
-    value: tuple[str, ...] | None = None
+    value: tuple[str, ...] | None = field(default=None, repr=False)
     settable: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -155,7 +155,10 @@ class PluginConfig:
     env: tuple[PluginEnv, ...] = ()
     args: PluginArgs = PluginArgs()
     diff_ids: tuple[str, ...] | None = None
-    raw: str = "{}"
+    raw: str = field(default="{}", repr=False)
+    #: what the labels name as secrets: settings, and options of the plugin's volumes
+    secret_settings: frozenset[str] = frozenset()
+    secret_options: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, Any]:
         """Return `Plugin.Config` as the Engine API spells it, in its order."""
@@ -204,6 +207,8 @@ def parse_config(raw: bytes) -> PluginConfig:
 
 def _config(doc: dict[str, Any], raw: str) -> PluginConfig:
     linux = doc.get("linux") or {}
+    labels = doc.get("labels")
+    labels = labels if isinstance(labels, dict) else {}
     user = doc.get("user") or {}
     return PluginConfig(
         description=doc.get("description") or "",
@@ -225,6 +230,8 @@ def _config(doc: dict[str, Any], raw: str) -> PluginConfig:
         args=_args(doc.get("args") or {}),
         diff_ids=_strings((doc.get("rootfs") or {}).get("diff_ids")),
         raw=raw,
+        secret_settings=_names(labels.get(secrets.SETTINGS_LABEL)),
+        secret_options=_names(labels.get(secrets.OPTIONS_LABEL)),
     )
 
 
@@ -274,6 +281,11 @@ def _args(doc: dict[str, Any]) -> PluginArgs:
         value=_strings(doc.get("value")),
         settable=_strings(doc.get("settable")),
     )
+
+
+def _names(label: Any) -> frozenset[str]:
+    """Docker knows no labels in a config.json and ignores them; nothing about them is an error."""
+    return secrets.parse_names(label) if isinstance(label, str) else frozenset()
 
 
 def _strings(value: list[str] | None) -> tuple[str, ...] | None:

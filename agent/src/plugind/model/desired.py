@@ -23,6 +23,7 @@ from plugind.model import reference as reference_
 from plugind.model import schema
 from plugind.model.credentials import Credentials
 from plugind.model.reference import Reference
+from plugind.model.secrets import MASK, OPTIONS_LABEL, SecretPolicy, parse_names
 
 ENABLED, PRESENT, DISABLED, ABSENT = "enabled", "present", "disabled", "absent"
 NEVER, OPTIONS_CHANGED, ALWAYS = "never", "options-changed", "always"
@@ -54,6 +55,7 @@ class DesiredPlugin:
     grant: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
     grant_declared: bool = False
     settings: DesiredSettings = DesiredSettings()
+    secret_settings: frozenset[str] = frozenset()
     credentials: Credentials | None = None
     timeout: float = 30.0
     force: bool = False
@@ -62,6 +64,15 @@ class DesiredPlugin:
     def resource(self) -> str:
         """What the plugin is called in results."""
         return f"plugin/{self.name}"
+
+    def secrets(self, policy: SecretPolicy) -> Iterator[str]:
+        """Yield the secret values in its declaration, the registry's credentials too."""
+        policy = policy.naming(self.secret_settings)
+        for name, value in self.settings.env.items():
+            yield from policy.find(name, value)
+        yield from policy.find_in_args(self.settings.args or ())
+        given = self.credentials or Credentials()
+        yield from filter(None, (given.password, given.identity_token, given.registry_token))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,7 @@ class DesiredVolume:
     driver_as_given: str = LOCAL
     options: Mapping[str, str] | None = field(default=None, repr=False)
     labels: Mapping[str, str] | None = None
+    secret_options: frozenset[str] = frozenset()
     state: str = PRESENT
     recreate: str = NEVER
     force: bool = False
@@ -84,6 +96,18 @@ class DesiredVolume:
     def resource(self) -> str:
         """What the volume is called in results."""
         return f"volume/{self.name}"
+
+    @property
+    def named_secrets(self) -> frozenset[str]:
+        """The options that the declaration names as secrets, by itself or by a label."""
+        label = (self.labels or {}).get(OPTIONS_LABEL)
+        return self.secret_options | parse_names(label)
+
+    def secrets(self, policy: SecretPolicy) -> Iterator[str]:
+        """Yield the secret values in its declaration."""
+        policy = policy.naming(self.named_secrets)
+        for name, value in (self.options or {}).items():
+            yield from policy.find(name, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +170,7 @@ def _plugin(entry: Mapping[str, Any], path: str) -> DesiredPlugin:
         grant=_grant(entry.get("grant", {})),
         grant_declared="grant" in entry,
         settings=_settings(entry.get("settings") or {}, f"{path}.settings"),
+        secret_settings=frozenset(entry.get("secret_settings") or ()),
         credentials=_credentials(entry.get("credentials")),
         timeout=float(entry.get("timeout", 30)),
         force=entry.get("force", False),
@@ -175,8 +200,10 @@ def _settings(document: Mapping[str, Any], path: str) -> DesiredSettings:
                 f"{path}.args: an argument cannot be empty or contain a space, "
                 "because the engine splits arguments at spaces"
             )
+    env = _scalars(document.get("env")) or {}
+    _require_values(env, f"{path}.env")
     return DesiredSettings(
-        env=_scalars(document.get("env")) or {},
+        env=env,
         args=args,
         mounts=dict(document.get("mounts") or {}),
         devices=dict(document.get("devices") or {}),
@@ -193,12 +220,15 @@ def _volume(entry: Mapping[str, Any], path: str) -> DesiredVolume:
     if "\0" in name or "\n" in name:
         raise errors.InvalidParameter(f"{path}.name: must not contain NUL or newline")
     given = entry.get("driver", LOCAL)
+    options = _scalars(entry.get("options"))
+    _require_values(options or {}, f"{path}.options")
     return DesiredVolume(
         name=name,
         driver=_parsed(canonical_driver, given, f"{path}.driver") or LOCAL,
         driver_as_given=given,
-        options=_scalars(entry.get("options")),
+        options=options,
         labels=_scalars(entry.get("labels")),
+        secret_options=frozenset(entry.get("secret_options") or ()),
         state=entry.get("state", PRESENT),
         recreate=entry.get("recreate", NEVER),
         force=entry.get("force", False),
@@ -209,6 +239,15 @@ def _scalars(document: Mapping[str, Any] | None) -> dict[str, str] | None:
     if document is None:
         return None
     return {name: render_scalar(value) for name, value in document.items() if value is not None}
+
+
+def _require_values(values: Mapping[str, str], path: str) -> None:
+    """Refuse the mask of a secret where a value should be: it comes from a result."""
+    for name, value in values.items():
+        if MASK in value:
+            raise errors.InvalidParameter(
+                f"{path}.{name}: {MASK} is how a secret is shown; give the value itself"
+            )
 
 
 def _parsed(parse: Callable[[str], T], text: str | None, path: str) -> T | None:
@@ -229,6 +268,10 @@ def _twice(what: str, names: list[str]) -> Iterator[str]:
 def _discreet(problem: str) -> str:
     """Drop what jsonschema quotes from the document where that may be a secret."""
     path, _, message = problem.partition(": ")
+    if message.startswith(("{", "[")):
+        # A whole object or list is quoted; whatever is in it.
+        _, _, kind = message.rpartition(" is ")
+        return f"{path}: is {kind}" if "not of type" in kind else f"{path}: is not valid"
     if (
         not _PRIVATE_PATH.search(path)
         or "were unexpected" in message

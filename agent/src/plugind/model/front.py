@@ -159,6 +159,13 @@ def normalise(method: str, reply: Reply, host_path: Callable[[str], str]) -> Rep
     return failure(method, error, reply.status)
 
 
+def with_words(method: str, reply: Reply, change: Callable[[str], str]) -> Reply:
+    """Return a reply whose error, if it carries one, is what `change` makes of it."""
+    error = error_of(method, reply, parse(reply.content)) if method.partition(".")[0] != AUTHZ else ""
+    changed = change(error) if error else error
+    return reply if changed == error else failure(method, changed, reply.status)
+
+
 def failure(method: str, text: str, status: int = 500) -> Reply:
     """Return an error in the words that the consumers of `method` read."""
     if method.startswith(IPAM + "."):

@@ -1,72 +1,78 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Which values are hidden wherever a person or a log may read them.
+"""Engine API objects as they are shown: `secrets.SecretPolicy` applied to their parts.
 
-A value is hidden because of its *name*: whoever calls a variable `AWS_SECRET_KEY` means it. Hiding
-too much is harmless (nothing is computed from a masked value), so the words match anywhere.
+An object of our own engine says which names a label or a caller added, in `SecretSettings` of a
+plugin; a volume's label says it on every engine.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-MASK = "********"
-_SECRET = re.compile(r"passw|passphrase|token|secret|key|credential|auth", re.IGNORECASE)
+from plugind.model import secrets
+from plugind.model.secrets import MASK, SecretPolicy
 
 
-def is_secret(name: str) -> bool:
-    """True if a value of that name is not to be shown."""
-    return _SECRET.search(name) is not None
-
-
-def mask(name: str, value: str) -> str:
-    """Return `value`, or the mask if `name` looks secret. An empty value hides nothing."""
-    return MASK if value and is_secret(name) else value
-
-
-def mask_mapping(values: Mapping[str, str]) -> dict[str, str]:
+def mask_mapping(values: Mapping[str, str], policy: SecretPolicy) -> dict[str, str]:
     """Return `values` sorted by name, with the secret ones masked."""
-    return {name: mask(name, values[name]) for name in sorted(values)}
+    return {name: policy.mask(name, values[name]) for name in sorted(values)}
 
 
-def mask_args(args: Iterable[str]) -> list[str]:
-    """Mask `--password=x` and `--password x` in a list of arguments."""
-    shown: list[str] = []
-    hide_next = False
-    for arg in args:
-        name, equals, value = arg.partition("=")
-        if hide_next and not arg.startswith("-"):
-            shown.append(MASK)
-            hide_next = False
-        elif equals and value and is_secret(name):
-            shown.append(f"{name}={MASK}")
-        else:
-            hide_next = arg.startswith("-") and not equals and is_secret(arg)
-            shown.append(arg)
-    return shown
+def mask_env(entries: list[str], policy: SecretPolicy) -> list[str]:
+    """Return `NAME=value` entries with the secret values masked."""
+    return [_mask_entry(entry, policy) for entry in entries]
 
 
-def mask_plugin(plugin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an Engine API plugin object with the secret values of its settings masked."""
+def mask_plugin(plugin: Mapping[str, Any], policy: SecretPolicy) -> dict[str, Any]:
+    """Return a plugin object with the secrets of its settings, and of their defaults, masked."""
+    policy = policy.naming(plugin.get("SecretSettings") or ())
     shown = dict(plugin)
-    settings = shown.get("Settings")
+    settings, config = shown.get("Settings"), shown.get("Config")
     if isinstance(settings, Mapping):
-        env = [_mask_entry(entry) for entry in settings.get("Env") or ()]
-        shown["Settings"] = {**settings, "Env": env, "Args": mask_args(settings.get("Args") or ())}
+        env = mask_env(list(settings.get("Env") or ()), policy)
+        args = policy.mask_args(settings.get("Args") or ())
+        shown["Settings"] = {**settings, "Env": env, "Args": args}
+    if isinstance(config, Mapping):
+        shown["Config"] = _mask_config(config, policy)
     return shown
 
 
-def mask_volume(volume: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an Engine API volume object with its secret options masked."""
+def mask_volume(volume: Mapping[str, Any], policy: SecretPolicy) -> dict[str, Any]:
+    """Return a volume object with its secret options, and what its driver says of them, masked."""
     shown = dict(volume)
-    options = shown.get("Options")
+    options, status = shown.get("Options"), shown.get("Status")
+    label = (shown.get("Labels") or {}).get(secrets.OPTIONS_LABEL)
+    policy = policy.naming(secrets.parse_names(label))
     if isinstance(options, Mapping):
-        shown["Options"] = {name: mask(name, str(value)) for name, value in options.items()}
+        shown["Options"] = {name: policy.mask(name, str(value)) for name, value in options.items()}
+        if isinstance(status, Mapping):
+            known = secrets.KnownValues(
+                part for name, value in options.items() for part in policy.find(name, str(value))
+            )
+            shown["Status"] = secrets.walk(status, policy, known.redact)
     return shown
 
 
-def _mask_entry(entry: str) -> str:
+def _mask_config(config: Mapping[str, Any], policy: SecretPolicy) -> dict[str, Any]:
+    shown = dict(config)
+    if isinstance(shown.get("Env"), list):
+        shown["Env"] = [
+            {**env, "Value": policy.mask(str(env.get("Name") or ""), env["Value"])}
+            if env.get("Value")
+            else env
+            for env in shown["Env"]
+        ]
+    args = shown.get("Args")
+    if isinstance(args, Mapping) and args.get("Value"):
+        shown["Args"] = {**args, "Value": policy.mask_args(args["Value"])}
+    return shown
+
+
+def _mask_entry(entry: str, policy: SecretPolicy) -> str:
     name, equals, value = entry.partition("=")
-    return f"{name}{equals}{mask(name, value)}"
+    return f"{name}{equals}{policy.mask(name, value)}"
+
+
+__all__ = ["MASK", "mask_env", "mask_mapping", "mask_plugin", "mask_volume"]

@@ -19,6 +19,7 @@ from plugind.model import reference as reference_
 from plugind.model import settings as settings_
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
+from plugind.model.secrets import DEFAULT, SecretPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class Offer:
 class Observation:
     """One read of an engine.
 
-    plugins    Engine API plugin objects, as `GET /plugins` lists them
+    plugins    Engine API plugin objects, as `GET /plugins` lists them, with their secrets
     volumes    Engine API volume objects, as `GET /volumes` lists them
     digests    manifest digest by plugin id, where the engine knows it
     mounted    the volumes in use now, by their plugin's name, as `volume/<name>`; None where the
@@ -46,21 +47,24 @@ class Observation:
     drivers    volume drivers besides managed plugins: `local`, legacy plugins
     in_place   the engine upgrades an enabled plugin in one step and goes back when that fails
     warnings   to be passed on to the user
+    policy     which names mean secrets on this engine
     """
 
-    plugins: tuple[Mapping[str, Any], ...] = ()
-    volumes: tuple[Mapping[str, Any], ...] = ()
+    plugins: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    volumes: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     digests: Mapping[str, str] = field(default_factory=dict)
     mounted: Mapping[str, tuple[str, ...]] | None = None
     drivers: tuple[str, ...] = ("local",)
     in_place: bool = False
     warnings: tuple[str, ...] = ()
+    policy: SecretPolicy = DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedPlugin:
     """An installed plugin. `reference` is where it came from.
 
+    `secret_settings` and `secret_options` are what its labels and callers have named so far.
     `holders` lose their volumes if it goes, `disturbed` also if it only stops for a moment.
     """
 
@@ -73,6 +77,8 @@ class ObservedPlugin:
     settings: settings_.Settings
     holders: tuple[str, ...] = ()
     disturbed: tuple[str, ...] = ()
+    secret_settings: frozenset[str] = frozenset()
+    secret_options: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +87,7 @@ class ObservedVolume:
 
     name: str
     driver: str
-    options: Mapping[str, str]
+    options: Mapping[str, str] = field(repr=False)
     labels: Mapping[str, str]
 
 
@@ -101,6 +107,25 @@ class Observed:
     offers: Mapping[str, Offer] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
     drift: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    policy: SecretPolicy = DEFAULT
+
+    def plugin_policy(self, name: str, named: frozenset[str]) -> SecretPolicy:
+        """Return which settings of a plugin are secrets, with those that are `named`."""
+        plugin, offer = self.plugins.get(name), self.offers.get(name)
+        return self.policy.naming(
+            named,
+            plugin.secret_settings if plugin is not None else (),
+            offer.config.secret_settings if offer is not None and offer.config is not None else (),
+        )
+
+    def volume_policy(self, driver: str, named: frozenset[str]) -> SecretPolicy:
+        """Return which options of a driver's volume are secrets, with those that are `named`."""
+        plugin, offer = self.plugins.get(driver), self.offers.get(driver)
+        return self.policy.naming(
+            named,
+            plugin.secret_options if plugin is not None else (),
+            offer.config.secret_options if offer is not None and offer.config is not None else (),
+        )
 
 
 def read(observation: Observation) -> Observed:
@@ -118,6 +143,7 @@ def read(observation: Observation) -> Observed:
         volumes=volumes,
         drivers=frozenset(observation.drivers),
         in_place=observation.in_place,
+        policy=observation.policy,
     )
 
 
@@ -182,6 +208,8 @@ def _plugin(
         ),
         holders=holders,
         disturbed=disturbed,
+        secret_settings=frozenset(document.get("SecretSettings") or ()),
+        secret_options=frozenset(document.get("SecretOptions") or ()),
     )
 
 

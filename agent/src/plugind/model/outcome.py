@@ -9,11 +9,10 @@ failed     tried, or checked and found  skipped  needs something that failed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from plugind.model import masking
 from plugind.model.desired import Desired
 from plugind.model.steps import Plan, State, Step
 
@@ -41,7 +40,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What `plugind apply` answers."""
+    """What `plugind apply` answers.
+
+    `plugins` and `volumes` are Engine API objects with their secrets masked. `secrets` has, by
+    resource, the declared names whose values are secrets: what a client must not show either.
+    """
 
     changed: bool
     failed: bool
@@ -53,9 +56,10 @@ class Result:
     plugins: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as clients get it; secrets are masked."""
+        """Return the result as clients get it."""
         return {
             "changed": self.changed,
             "failed": self.failed,
@@ -63,10 +67,20 @@ class Result:
             "engine": self.engine,
             "steps": [outcome.to_json() for outcome in self.steps],
             "diff": {"before": dict(self.before), "after": dict(self.after)},
-            "plugins": [masking.mask_plugin(plugin) for plugin in self.plugins],
-            "volumes": [masking.mask_volume(volume) for volume in self.volumes],
+            "plugins": [dict(plugin) for plugin in self.plugins],
+            "volumes": [dict(volume) for volume in self.volumes],
             "warnings": list(self.warnings),
+            "secrets": {name: list(names) for name, names in self.secrets.items()},
         }
+
+    def redacted(self, redact: Callable[[str], str]) -> Result:
+        """Return the result with every text that an engine or a plugin wrote gone through."""
+        return replace(
+            self,
+            msg=redact(self.msg),
+            steps=tuple(replace(step, reason=redact(step.reason)) for step in self.steps),
+            warnings=tuple(redact(warning) for warning in self.warnings),
+        )
 
 
 class Run:
@@ -153,7 +167,7 @@ def conclude(
     *,
     dry_run: bool,
 ) -> Result:
-    """Return the result of a run; `documents` are the Engine API objects by resource."""
+    """Return the result of a run; `documents` are the Engine API objects by resource, masked."""
     changed = any(run.has_changed(resource) for resource in run.plan.before)
     plugins = [plugin.resource for plugin in desired.plugins]
     volumes = [volume.resource for volume in desired.volumes]

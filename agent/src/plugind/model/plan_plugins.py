@@ -21,6 +21,7 @@ from plugind.model import settings as settings_
 from plugind.model.desired import DesiredPlugin
 from plugind.model.observed import ObservedPlugin, Offer
 from plugind.model.plan_settings import Change
+from plugind.model.secrets import SecretPolicy
 from plugind.model.steps import Draft, State
 
 
@@ -52,7 +53,7 @@ def is_current(wanted: DesiredPlugin, have: ObservedPlugin) -> bool:
 def plan_plugin(draft: Draft, wanted: DesiredPlugin) -> None:
     """Add the steps that lead the plugin to its declared state."""
     have = draft.observed.plugins.get(wanted.name)
-    draft.start(wanted.resource, steps.GONE if have is None else _show(have, wanted))
+    draft.start(wanted.resource, steps.GONE if have is None else _show(draft, have, wanted))
     if wanted.state == desired_.ABSENT:
         if have is not None:
             _remove(draft, wanted, have)
@@ -101,9 +102,8 @@ def _install(draft: Draft, wanted: DesiredPlugin, offer: Offer) -> None:
         if problems:
             _cannot_set(draft, wanted, problems)
             return
-    state = _state(
-        False, _source(wanted), offer.privileges, plan_settings.show(current, wanted.settings)
-    )
+    shown = plan_settings.show(current, wanted.settings, _policy(draft, wanted))
+    state = _state(False, _source(wanted), offer.privileges, shown)
     draft.add(
         steps.PLUGIN_INSTALL,
         wanted.resource,
@@ -158,7 +158,8 @@ def _upgrade(
     settings_known: settings_.Settings | None,
 ) -> None:
     now = draft.now[wanted.resource]
-    shown = plan_settings.show(settings_known, wanted.settings) or now.get("settings", {})
+    known = plan_settings.show(settings_known, wanted.settings, _policy(draft, wanted))
+    shown = known or now.get("settings", {})
     draft.add(
         steps.PLUGIN_UPGRADE,
         wanted.resource,
@@ -182,14 +183,13 @@ def _set(
         names = [name for what, name in _names(wanted)]
     else:
         names = [change.name for change in changes]
+    policy = _policy(draft, wanted)
+    shown = plan_settings.show_wanted(wanted.settings, before, changes, policy)
     draft.add(
         steps.PLUGIN_SET,
         wanted.resource,
         f"set {', '.join(names)} of plugin {wanted.name}",
-        {
-            **draft.now[wanted.resource],
-            "settings": plan_settings.show_wanted(wanted.settings, before, changes),
-        },
+        {**draft.now[wanted.resource], "settings": shown},
         plugin=wanted,
         arguments=None if changes is None else tuple(change.argument for change in changes),
     )
@@ -275,12 +275,17 @@ def _warn_of_privileges(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugi
         )
 
 
-def _show(have: ObservedPlugin, wanted: DesiredPlugin) -> State:
+def _policy(draft: Draft, wanted: DesiredPlugin) -> SecretPolicy:
+    """Return which settings are secrets, as far as anybody has said it by now."""
+    return draft.observed.plugin_policy(wanted.name, wanted.secret_settings)
+
+
+def _show(draft: Draft, have: ObservedPlugin, wanted: DesiredPlugin) -> State:
     return _state(
         have.enabled,
         have.reference.familiar,
         privileges.compute_privileges(have.config),
-        plan_settings.show(have.settings, wanted.settings),
+        plan_settings.show(have.settings, wanted.settings, _policy(draft, wanted)),
     )
 
 

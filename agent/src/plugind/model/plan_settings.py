@@ -18,6 +18,7 @@ from plugind.model import config as config_
 from plugind.model import masking
 from plugind.model import settings as settings_
 from plugind.model.desired import DesiredSettings
+from plugind.model.secrets import SecretPolicy
 from plugind.model.settings import Settings
 
 
@@ -65,7 +66,9 @@ def require_changes(
     return tuple(change.argument for change in changes)
 
 
-def show(settings: Settings | None, wanted: DesiredSettings) -> dict[str, Any]:
+def show(
+    settings: Settings | None, wanted: DesiredSettings, policy: SecretPolicy
+) -> dict[str, Any]:
     """Return the present values of the managed settings, masked; None: not known yet."""
     if settings is None or not wanted:
         return {}
@@ -73,9 +76,9 @@ def show(settings: Settings | None, wanted: DesiredSettings) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if wanted.env:
         env = {name: values.get(("env", name)) for name in sorted(wanted.env)}
-        shown["env"] = {n: None if v is None else masking.mask(n, v) for n, v in env.items()}
+        shown["env"] = {n: None if v is None else policy.mask(n, v) for n, v in env.items()}
     if wanted.args is not None:
-        shown["args"] = masking.mask_args(settings.args)
+        shown["args"] = policy.mask_args(settings.args)
     for what, names in (("mounts", wanted.mounts), ("devices", wanted.devices)):
         if names:
             shown[what] = {name: values.get((what, name)) for name in sorted(names)}
@@ -83,7 +86,10 @@ def show(settings: Settings | None, wanted: DesiredSettings) -> dict[str, Any]:
 
 
 def show_wanted(
-    wanted: DesiredSettings, before: Mapping[str, Any], changes: tuple[Change, ...] | None
+    wanted: DesiredSettings,
+    before: Mapping[str, Any],
+    changes: tuple[Change, ...] | None,
+    policy: SecretPolicy,
 ) -> dict[str, Any]:
     """Return the declared values, masked; a secret that replaces another one is marked as new.
 
@@ -93,12 +99,12 @@ def show_wanted(
     if wanted.env:
         changed = {change.name for change in changes or () if change.what == "env"}
         was = before.get("env", {})
-        shown["env"] = masking.mask_mapping(wanted.env)
+        shown["env"] = masking.mask_mapping(wanted.env, policy)
         for name, value in shown["env"].items():
-            if name in changed and value == masking.MASK == was.get(name):
-                shown["env"][name] = f"{masking.MASK} (changed)"
+            if name in changed and value == was.get(name):  # only a secret in it differs
+                shown["env"][name] = f"{value} (changed)"
     if wanted.args is not None:
-        shown["args"] = masking.mask_args(wanted.args)
+        shown["args"] = policy.mask_args(wanted.args)
         changed_args = any(change.what == "args" for change in changes or ())
         if changed_args and shown["args"] == before.get("args"):
             shown["args"] = [*shown["args"], "(changed)"]

@@ -9,6 +9,8 @@ before its driver is ready for the new volume.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from plugind.model import desired as desired_
 from plugind.model import masking, steps
 from plugind.model.desired import DesiredVolume
@@ -24,7 +26,7 @@ def needs_comparison(wanted: DesiredVolume, have: ObservedVolume | None) -> bool
 def start_volume(draft: Draft, wanted: DesiredVolume) -> None:
     """Note the state that the volume is in."""
     have = draft.observed.volumes.get(wanted.name)
-    draft.start(wanted.resource, steps.GONE if have is None else _show(have, wanted))
+    draft.start(wanted.resource, steps.GONE if have is None else _show(draft, have, wanted))
 
 
 def is_removed_late(draft: Draft, wanted: DesiredVolume) -> bool:
@@ -97,7 +99,7 @@ def _create(draft: Draft, wanted: DesiredVolume, driver: str) -> None:
         steps.VOLUME_CREATE,
         wanted.resource,
         f"create volume {wanted.name} with driver {driver}",
-        _state(wanted, driver, wanted.options or {}, wanted.labels or {}, before),
+        _state(draft, wanted, driver, wanted.options or {}, wanted.labels or {}, before),
         depends=() if ready is None else (ready,),
         volume=wanted,
         driver=driver,
@@ -171,26 +173,29 @@ def _differences(
     return found
 
 
-def _show(have: ObservedVolume, wanted: DesiredVolume) -> State:
+def _show(draft: Draft, have: ObservedVolume, wanted: DesiredVolume) -> State:
     managed = wanted.labels or {}
     labels = {name: value for name, value in have.labels.items() if name in managed}
-    return _state(wanted, have.driver, have.options, labels, {})
+    return _state(draft, wanted, have.driver, have.options, labels, {})
 
 
 def _state(
+    draft: Draft,
     wanted: DesiredVolume,
     driver: str,
-    options: dict[str, str] | State,
-    labels: dict[str, str] | State,
+    options: Mapping[str, str],
+    labels: Mapping[str, str],
     before: State,
 ) -> dict[str, object]:
     state: dict[str, object] = {"state": "present", "driver": driver}
     if wanted.options is not None:
-        shown = masking.mask_mapping(options)
-        was = before.get("options")
-        if was is not None and shown == was and masking.MASK in shown.values():
-            # Only a secret can be what differs, and a diff that shows nothing would hide that.
-            shown = {n: f"{v} (changed)" if v == masking.MASK else v for n, v in shown.items()}
+        policy = draft.observed.volume_policy(driver, wanted.named_secrets)
+        shown = masking.mask_mapping(options, policy)
+        was = before.get("options") or {}
+        for name in draft.observed.drift.get(wanted.name, ()):
+            if name in shown and shown[name] == was.get(name):
+                # Only a secret in it differs, and a diff that shows nothing would hide that.
+                shown[name] = f"{shown[name]} (changed)"
         state["options"] = shown
     if wanted.labels is not None:
         state["labels"] = dict(sorted(labels.items()))

@@ -8,14 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from plugind.model import config as config_
+from plugind.model import masking
 from plugind.model import settings as settings_
 from plugind.model.digest import Digest
 from plugind.model.reference import Reference, parse
+from plugind.model.secrets import DEFAULT, SecretPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """One installed plugin. `name` is familiar and tagged; `remote` is where it came from."""
+    """One installed plugin. `name` is familiar and tagged; `remote` is where it came from.
+
+    `secret_settings` are those that a caller named; the config's labels name others.
+    """
 
     id: str
     name: str
@@ -27,6 +32,7 @@ class Plugin:
     remote: str = ""
     enabled: bool = False
     enable_timeout: float = 0.0
+    secret_settings: frozenset[str] = frozenset()
 
     @property
     def reference(self) -> Reference:
@@ -46,8 +52,20 @@ class Plugin:
         """Return the plugin marked enabled or disabled."""
         return replace(self, enabled=enabled)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the plugin as `GET /plugins/{name}/json` shows it."""
+    def policy(self, base: SecretPolicy) -> SecretPolicy:
+        """Return which of its settings are secrets."""
+        return base.naming(self.secret_settings, self.config.secret_settings)
+
+    def secrets(self, base: SecretPolicy) -> tuple[str, ...]:
+        """Return the secret values among its settings."""
+        return settings_.find_secrets(self.settings, self.policy(base))
+
+    def to_json(self, policy: SecretPolicy = DEFAULT) -> dict[str, Any]:
+        """Return the plugin as `GET /plugins/{name}/json` shows it: secrets are masked."""
+        return masking.mask_plugin(self.to_clear_json(), self.policy(policy))
+
+    def to_clear_json(self) -> dict[str, Any]:
+        """Return the plugin with its secrets: for the planner, and for root who asked for it."""
         shown: dict[str, Any] = {
             "Config": self.config.to_json(),
             "Enabled": self.enabled,
@@ -60,6 +78,18 @@ class Plugin:
         # Docker shows a mount's and a device's present source in Config as well as in Settings.
         shown["Config"]["Mounts"] = shown["Settings"]["Mounts"] or None
         shown["Config"]["Linux"]["Devices"] = shown["Settings"]["Devices"] or None
+        return shown
+
+    def to_native_json(
+        self, policy: SecretPolicy = DEFAULT, *, clear: bool = False
+    ) -> dict[str, Any]:
+        """Return the plugin with what Docker's object has no word for: the secrets' names."""
+        shown = self.to_clear_json() if clear else self.to_json(policy)
+        settings = self.secret_settings | self.config.secret_settings
+        if settings:
+            shown["SecretSettings"] = sorted(settings)
+        if self.config.secret_options:
+            shown["SecretOptions"] = sorted(self.config.secret_options)
         return shown
 
     def to_record(self) -> dict[str, Any]:
@@ -80,6 +110,7 @@ class Plugin:
                 "mount_sources": [mount.source for mount in self.settings.mounts],
                 "device_paths": [device.path for device in self.settings.devices],
             },
+            "secret_settings": sorted(self.secret_settings),
         }
 
 
@@ -93,6 +124,8 @@ def from_record(record: dict[str, Any]) -> Plugin:
         remote=record["remote"],
         enabled=record["enabled"],
         enable_timeout=record["enable_timeout"],
+        # Records of 0.1 do not have it.
+        secret_settings=frozenset(record.get("secret_settings") or ()),
         config_digest=Digest.parse(record["config_digest"]),
         manifest_digest=Digest.parse(record["manifest_digest"]),
         layers=tuple(Digest.parse(layer) for layer in record["layers"]),

@@ -8,12 +8,14 @@ paths survive a restart, mount sources survive an upgrade. The messages are Dock
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from plugind import errors
 from plugind.model import config as config_
+from plugind.model.secrets import MASK, SecretPolicy
 
 T = TypeVar("T")
 
@@ -22,8 +24,8 @@ T = TypeVar("T")
 class Settings:
     """`Plugin.Settings`: what the runtime spec is made of, after the user's choices."""
 
-    env: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
+    env: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    args: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     mounts: tuple[config_.PluginMount, ...] = ()
     devices: tuple[config_.PluginDevice, ...] = ()
 
@@ -43,7 +45,7 @@ class Assignment:
 
     name: str
     field: str
-    value: str
+    value: str = dataclasses.field(repr=False)
 
 
 def default_settings(config: config_.PluginConfig) -> Settings:
@@ -61,19 +63,33 @@ def parse_assignment(text: str) -> Assignment:
     name, equals, value = text.partition("=")
     if not name:
         raise errors.System(
-            f'cannot set "{text}": invalid format, must be <name>[.<field>][=<value>]'
+            f'cannot set "{MASK if text.strip("=") else text}": invalid format, must be <name>[.<field>][=<value>]'
         )
     del equals  # no "=" means an empty value, as in the original
     return Assignment(name=name, field="", value=value)
 
 
 def apply_assignments(
-    config: config_.PluginConfig, settings: Settings, arguments: Iterable[str]
+    config: config_.PluginConfig,
+    settings: Settings,
+    arguments: Iterable[str],
+    policy: SecretPolicy | None = None,
 ) -> Settings:
-    """Return `settings` with every argument applied; any bad one raises and nothing changes."""
+    """Return `settings` with every argument applied; any bad one raises and nothing changes.
+
+    With a policy, a secret that is set to what is shown of its present value stays as it is, and
+    one that is set to any other mask is refused: the value itself is not known.
+    """
     for text in arguments:
-        settings = _apply(config, settings, parse_assignment(text))
+        settings = _apply(config, settings, parse_assignment(text), policy)
     return settings
+
+
+def find_secrets(settings: Settings, policy: SecretPolicy) -> tuple[str, ...]:
+    """Return the secret values among the settings."""
+    pairs = (entry.partition("=") for entry in settings.env)
+    found = [part for name, _, value in pairs for part in policy.find(name, value)]
+    return (*found, *policy.find_in_args(settings.args))
 
 
 def merge_settings(
@@ -113,13 +129,19 @@ def changed_assignments(config: config_.PluginConfig, current: Settings) -> list
     return changed
 
 
-def _apply(config: config_.PluginConfig, settings: Settings, wanted: Assignment) -> Settings:
+def _apply(
+    config: config_.PluginConfig,
+    settings: Settings,
+    wanted: Assignment,
+    policy: SecretPolicy | None = None,
+) -> Settings:
     """Search env, mounts, devices, args; the first item with that name wins."""
     for name, field in _readings(wanted):
         for env in config.env:
             if env.name == name:
                 _require_settable(name, field, env.settable, "value")
-                return replace(settings, env=_set_env(settings.env, name, wanted.value))
+                value = _unmasked_env(settings, name, wanted.value, policy)
+                return replace(settings, env=_set_env(settings.env, name, value))
         for position, mount in enumerate(config.mounts):
             if mount.name == name:
                 _require_settable(name, field, mount.settable, "source")
@@ -137,7 +159,8 @@ def _apply(config: config_.PluginConfig, settings: Settings, wanted: Assignment)
         if config.args.name == name:
             _require_settable(name, field, config.args.settable, "value")
             # An empty value means no arguments; the original passes one empty argument.
-            return replace(settings, args=tuple(part for part in wanted.value.split(" ") if part))
+            args = tuple(part for part in wanted.value.split(" ") if part)
+            return replace(settings, args=_unmasked_args(settings, args, policy))
     raise errors.System(f'setting "{wanted.name}" not found in the plugin configuration')
 
 
@@ -169,6 +192,31 @@ def _require_settable(
             raise errors.System(f'"{name}" is not settable')
     elif field not in allowed or field != only_field:
         raise errors.System(f'"{name}.{field}" is not settable')
+
+
+def _unmasked_env(settings: Settings, name: str, value: str, policy: SecretPolicy | None) -> str:
+    if policy is None or not policy.is_masked(name, value):
+        return value
+    current = {entry.partition("=")[0]: entry.partition("=")[2] for entry in settings.env}
+    if value == policy.mask(name, current.get(name, "")):
+        return current[name]
+    raise _masked(name)
+
+
+def _unmasked_args(
+    settings: Settings, args: tuple[str, ...], policy: SecretPolicy | None
+) -> tuple[str, ...]:
+    if policy is None or MASK not in policy.find_in_args(args):
+        return args
+    if list(args) == policy.mask_args(settings.args):
+        return settings.args
+    raise _masked("args")
+
+
+def _masked(name: str) -> errors.InvalidParameter:
+    return errors.InvalidParameter(
+        f'cannot set "{name}": {MASK} is how a secret is shown; set the value itself'
+    )
 
 
 def _set_env(env: tuple[str, ...], name: str, value: str) -> tuple[str, ...]:

@@ -5,25 +5,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plugind import errors
+from plugind.model import secrets
+from plugind.model.secrets import SecretPolicy
 
 LOCAL = "local"
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 ZERO_TIME = "0001-01-01T00:00:00Z"
+#: (volume, option, value) -> digest
+Digester = Callable[[str, str, str], str]
 _LOCAL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """The record of a volume. `driver` is canonical: `local`, or a plugin's `name:tag`."""
+    """The record of a volume. `driver` is canonical: `local`, or a plugin's `name:tag`.
+
+    `options` are as they are shown, secrets masked. `secret_digests` has, by option, what tells
+    whether a value is the one that the volume was created with. Made by `seal` only.
+    """
 
     name: str
     driver: str
     options: Mapping[str, str] | None = None
+    secret_digests: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] | None = None
     created_at: str = ZERO_TIME
     scope: str = "local"
@@ -34,10 +43,46 @@ class Volume:
             "name": self.name,
             "driver": self.driver,
             "options": None if self.options is None else dict(self.options),
+            "secret_digests": dict(self.secret_digests),
             "labels": None if self.labels is None else dict(self.labels),
             "created_at": self.created_at,
             "scope": self.scope,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRequest:
+    """A volume as somebody wants it, secrets included: it is sealed before it is recorded.
+
+    `secret_options` are the names that the caller says are secrets.
+    """
+
+    name: str
+    driver: str
+    options: Mapping[str, str] | None = field(default=None, repr=False)
+    labels: Mapping[str, str] | None = None
+    created_at: str = ZERO_TIME
+    scope: str = "local"
+    secret_options: frozenset[str] = frozenset()
+
+    def policy(self, base: SecretPolicy) -> SecretPolicy:
+        """Return which of its options are secrets: patterns, the caller's names, its label's."""
+        label = (self.labels or {}).get(secrets.OPTIONS_LABEL)
+        return base.naming(self.secret_options, secrets.parse_names(label))
+
+    def secrets(self, policy: SecretPolicy) -> tuple[str, ...]:
+        """Return the secret values among its options."""
+        pairs = (self.options or {}).items()
+        return tuple(part for name, value in pairs for part in policy.find(name, value))
+
+    def require_values(self, policy: SecretPolicy) -> None:
+        """Raise if a secret is the mask of one: nobody can mean that."""
+        for name, value in sorted((self.options or {}).items()):
+            if policy.is_masked(name, value):
+                raise errors.InvalidParameter(
+                    f'create {self.name}: option "{name}" is {secrets.MASK}, which is how a '
+                    "secret is shown; give the value itself"
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +92,7 @@ class DriverVolume:
     name: str
     mountpoint: str = ""
     created_at: str = ""
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +110,79 @@ def from_record(record: Mapping[str, Any]) -> Volume:
         name=record["name"],
         driver=record["driver"],
         options=record["options"],
+        # Records of 0.1 do not have it, and may hold secrets; `seal_again` mends them.
+        secret_digests=record.get("secret_digests") or {},
         labels=record["labels"],
         created_at=record["created_at"],
         scope=record["scope"],
     )
+
+
+def seal(request: VolumeRequest, policy: SecretPolicy, digest: Digester) -> Volume:
+    """Return the record of a volume: without secrets, with a digest of each option that has one."""
+    shown: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    for name, value in (request.options or {}).items():
+        shown[name] = policy.mask(name, value)
+        if shown[name] != value:
+            digests[name] = digest(request.name, name, value)
+    return Volume(
+        name=request.name,
+        driver=request.driver,
+        options=shown if request.options else None,
+        secret_digests=digests,
+        labels=request.labels,
+        created_at=request.created_at,
+        scope=request.scope,
+    )
+
+
+def seal_again(volume: Volume, policy: SecretPolicy, digest: Digester) -> Volume:
+    """Return the record with what it still holds of secrets sealed: the same if there is nothing.
+
+    Records of 0.1 hold them; so does one whose option was not known to be a secret until now.
+    """
+    found = find_clear(volume, policy)
+    if not found:
+        return volume
+    options = dict(volume.options or {})
+    # Of an option with a digest a part was masked before, and its digest is of the whole.
+    digests = {name: digest(volume.name, name, options[name]) for name in found}
+    masked = {name: policy.mask(name, options[name]) for name in found}
+    return replace(
+        volume,
+        options={**options, **masked},
+        secret_digests={**digests, **volume.secret_digests},
+    )
+
+
+def find_clear(volume: Volume, policy: SecretPolicy) -> list[str]:
+    """Return the options of a record that hold a secret in clear."""
+    options = (volume.options or {}).items()
+    return [name for name, value in options if policy.mask(name, value) != value]
+
+
+def differing(volume: Volume, declared: Mapping[str, str], digest: Digester) -> tuple[str, ...]:
+    """Return the options whose values differ, or which only one side has, sorted.
+
+    Secrets are compared by digest; System if one was made with another key.
+    """
+    options = volume.options or {}
+    names = declared.keys() | options.keys()
+    return tuple(sorted(n for n in names if _differs(volume, n, declared.get(n), digest)))
+
+
+def _differs(volume: Volume, name: str, value: str | None, digest: Digester) -> bool:
+    kept = volume.secret_digests.get(name)
+    if value is None or kept is None:
+        return value != (volume.options or {}).get(name)
+    other = digest(volume.name, name, value)
+    if not secrets.have_one_key(kept, other):
+        raise errors.System(
+            f'cannot compare option "{name}" of volume "{volume.name}": its digest was made with '
+            "another secret.key; restore that file, or remove the volume and create it again"
+        )
+    return not secrets.equal(kept, other)
 
 
 def render(volume: Volume, *, mountpoint: str, status: Mapping[str, Any] | None) -> dict[str, Any]:

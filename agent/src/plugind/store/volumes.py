@@ -5,6 +5,8 @@
     volumes/<sha256 of the name>/
     |-- volume.json    the record; written before anybody hears of the volume
     |-- mounts.json    who holds it mounted; absent means nobody
+    |-- options.json   the driver `local` only, and only if a secret is among its options: all of
+    |                  them, because whoever mounts it again has to know them; shown to nobody
     `-- _data/         content, for the driver `local` only
 
 The directory appears by one rename from staging/ and goes by one rename to trash/. A mount
@@ -17,28 +19,31 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from plugind import checkpoint, errors, log
 from plugind.host import fs
 from plugind.model import volume as volume_
+from plugind.model.secrets import DEFAULT, SecretPolicy
 from plugind.model.volume import MountRef, Volume
 from plugind.store import records
 from plugind.store.layout import Layout
 
 RECORD = "volume.json"
 MOUNTS = "mounts.json"
+OPTIONS = "options.json"
 DATA = "_data"
 
 
 class VolumeStore:
-    """Every volume below `volumes/`."""
+    """Every volume below `volumes/`. A record that holds what `policy` calls a secret is refused."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, policy: SecretPolicy = DEFAULT) -> None:
         self._layout = layout
         # What mounts.json says, by volume: the disk first, memory after.
         self._mounts: dict[str, tuple[MountRef, ...]] = {}
+        self._policy = policy
 
     def load_all(self) -> tuple[list[Volume], list[str]]:
         """Return every volume, and the directories set aside because they are broken."""
@@ -61,11 +66,25 @@ class VolumeStore:
         """Return where the driver `local` keeps the content of volume `name`."""
         return self._layout.volume_dir(name) / DATA
 
-    def save(self, volume: Volume) -> None:
-        """Create the volume, or replace its record; `local` volumes get their `_data`."""
+    def save(self, volume: Volume, mount_options: Mapping[str, str] | None = None) -> None:
+        """Create the volume, or replace its record; `local` volumes get their `_data`.
+
+        `mount_options` are the options with their secrets, for a `local` volume that has some.
+        """
+        clear = volume_.find_clear(volume, self._policy)
+        if clear:
+            raise errors.System(
+                f'cannot record volume "{volume.name}": secrets in its options {", ".join(clear)}'
+            )
         directory = self._layout.volume_dir(volume.name)
         data = json.dumps(volume.to_record(), indent=2).encode() + b"\n"
+        private = None
+        if mount_options is not None and volume.driver == volume_.LOCAL and volume.secret_digests:
+            private = json.dumps(dict(mount_options), indent=2).encode() + b"\n"
         if directory.exists():
+            if private is not None:
+                fs.write_atomic(directory / OPTIONS, private)
+                checkpoint.checkpoint("volume-seal:after-options")
             fs.write_atomic(directory / RECORD, data)
             return
         staged = self._layout.staging / secrets.token_hex(16)
@@ -76,6 +95,8 @@ class VolumeStore:
                 if volume.driver == volume_.LOCAL:
                     (staged / DATA).mkdir()
                     (staged / DATA).chmod(0o755)  # what Docker gives, whatever the umask
+                if private is not None:
+                    fs.write_new(staged / OPTIONS, private)
                 fs.write_new(staged / RECORD, data)
                 fs.fsync_dir(staged)
                 checkpoint.checkpoint("volume-create:before-commit")
@@ -87,6 +108,15 @@ class VolumeStore:
         finally:
             if not committed:
                 fs.remove_tree(staged)
+
+    def mount_options(self, name: str) -> dict[str, str] | None:
+        """Return the options of a `local` volume that has secrets in them, None if it has none."""
+        path = self._layout.volume_dir(name) / OPTIONS
+        if not path.exists():
+            return None
+        document = records.load(path)
+        with records.broken_on_bad_value(path):
+            return {str(option): str(value) for option, value in document.items()}
 
     def delete(self, name: str) -> None:
         """Remove the volume with its references and `local` content; NoSuchVolume if absent."""

@@ -40,7 +40,7 @@ def test_every_category_of_the_tree_has_a_status():
 
 
 def test_errors_of_ours_are_told_and_not_logged(caplog):
-    response = status.render(errors.PluginFailed("x", last_lines=("boom",)), "GET /")
+    response = status.render(errors.PluginFailed("x", last_lines=("boom",)), "GET /", str)
     assert response.status == 500
     assert json.loads(response.body)["message"] == "x; last output of the plugin:\n  boom"
     assert caplog.records == []
@@ -48,6 +48,6 @@ def test_errors_of_ours_are_told_and_not_logged(caplog):
 
 def test_others_are_logged_with_their_traceback(caplog):
     with caplog.at_level(logging.ERROR, "plugind"):
-        response = status.render(KeyError("k"), "GET /x")
+        response = status.render(KeyError("k"), "GET /x", str)
     assert json.loads(response.body)["message"] == "cannot GET /x: KeyError: 'k'"
     assert caplog.records[0].exc_info[1].args == ("k",)

@@ -2,42 +2,43 @@
 # Copyright: plugind.engine contributors
 from __future__ import annotations
 
-import pytest
-
 from plugind.model import masking
+from plugind.model.secrets import DEFAULT, MASK
 
 
-@pytest.mark.parametrize("name", ["PASSWORD", "api_token", "ssh-key", "client.secret", "passwd"])
-def test_secret_names(name: str) -> None:
-    assert masking.is_secret(name)
-    assert masking.mask(name, "hunter2") == masking.MASK
-    assert masking.mask(name, "") == ""
+def test_plugins() -> None:
+    settings = {"Env": ["TOKEN=t", "A=1", "B", "SESAME=s"], "Args": ["--key=k"]}
+    config = {
+        "Env": [{"Name": "TOKEN", "Value": "t"}, {"Name": "A", "Value": "1"}, {"Name": "KEY"}],
+        "Args": {"Value": ["--key=k"]},
+    }
+    plugin = {"Name": "x", "Settings": settings, "Config": config, "SecretSettings": ["SESAME"]}
+    shown = masking.mask_plugin(plugin, DEFAULT)
+    assert shown["Settings"] == {
+        "Env": [f"TOKEN={MASK}", "A=1", "B", f"SESAME={MASK}"],
+        "Args": [f"--key={MASK}"],
+    }
+    assert shown["Config"] == {
+        "Env": [{"Name": "TOKEN", "Value": MASK}, {"Name": "A", "Value": "1"}, {"Name": "KEY"}],
+        "Args": {"Value": [f"--key={MASK}"]},
+    }
+    assert settings["Env"][0] == "TOKEN=t"
+    assert masking.mask_plugin({"Name": "x"}, DEFAULT) == {"Name": "x"}
 
 
-@pytest.mark.parametrize("name", ["DEBUG", "sshcmd", "port", "mode"])
-def test_other_names(name: str) -> None:
-    assert masking.mask(name, "hunter2") == "hunter2"
+def test_volumes() -> None:
+    volume = {
+        "Name": "v",
+        "Options": {"password": "p", "host": "h", "sesame": "open1"},
+        "Labels": {"engine.plugind.secret-options": "sesame"},
+        "Status": {"said": "open1", "host": "h"},
+    }
+    shown = masking.mask_volume(volume, DEFAULT)
+    assert shown["Options"] == {"password": MASK, "host": "h", "sesame": MASK}
+    assert shown["Status"] == {"said": MASK, "host": "h"}
+    assert masking.mask_volume({"Name": "v", "Options": None}, DEFAULT)["Options"] is None
 
 
-@pytest.mark.parametrize(
-    ("args", "shown"),
-    [
-        (["--password=x", "--mode=1"], ["--password=********", "--mode=1"]),
-        (["--token", "x", "y"], ["--token", "********", "y"]),
-        (["--token", "--mode"], ["--token", "--mode"]),
-        (["token"], ["token"]),
-    ],
-)
-def test_arguments(args: list[str], shown: list[str]) -> None:
-    assert masking.mask_args(args) == shown
-
-
-def test_documents() -> None:
-    plugin = {"Name": "x", "Settings": {"Env": ["TOKEN=t", "A=1", "B"], "Args": ["--key=k"]}}
-    shown = masking.mask_plugin(plugin)
-    assert shown["Settings"] == {"Env": ["TOKEN=********", "A=1", "B"], "Args": ["--key=********"]}
-    assert plugin["Settings"] == {"Env": ["TOKEN=t", "A=1", "B"], "Args": ["--key=k"]}
-    assert masking.mask_plugin({"Name": "x"}) == {"Name": "x"}
-    volume = {"Name": "v", "Options": {"password": "p", "host": "h"}}
-    assert masking.mask_volume(volume)["Options"] == {"password": "********", "host": "h"}
-    assert masking.mask_volume({"Name": "v", "Options": None})["Options"] is None
+def test_mappings() -> None:
+    shown = masking.mask_mapping({"token": "t", "a": "1"}, DEFAULT)
+    assert list(shown.items()) == [("a", "1"), ("token", MASK)]

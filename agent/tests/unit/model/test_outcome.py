@@ -38,20 +38,28 @@ def test_a_plan_with_problems_is_refused_as_a_whole() -> None:
     assert result.msg == 'cannot create volume "v": its driver y:latest is not installed'
 
 
-def test_a_result_is_json_without_secrets() -> None:
+def test_a_result_is_json() -> None:
     made = plan_for({"plugins": DECLARATION["plugins"]}, plugin())
     run = outcome.Run(made, [outcome.of_step(step, PLANNED) for step in made.steps])
     result = conclude(run, dry_run=True)
     assert result.msg == "3 steps to do"
-    text = json.dumps(result.to_json())
-    assert "hunter2" not in text
-    document = result.to_json()
+    document = json.loads(json.dumps(result.to_json()))
     assert document["plugins"][0]["Name"] == "x:latest"
     assert [v["Name"] for v in document["volumes"]] == ["v"]
     assert document["warnings"] == ["beware"]
     assert set(document["steps"][0]) == {
         "resource", "action", "status", "description", "reason", "before", "after",
     }  # fmt: skip
+
+
+def test_texts_of_others_are_gone_through() -> None:
+    made = plan_for({"plugins": DECLARATION["plugins"]}, plugin())
+    run = outcome.Run(made, [outcome.of_step(made.steps[0], FAILED, "it said hunter2")])
+    run.notes.append("and hunter2 again")
+    result = conclude(run).redacted(lambda text: text.replace("hunter2", "***"))
+    assert result.msg.endswith("it said ***; and *** again")
+    assert result.steps[0].reason == "it said ***"
+    assert result.warnings[-1] == "and *** again"
 
 
 def test_nothing_to_do() -> None:

@@ -9,6 +9,7 @@ import pytest
 from fakes import world
 from plugind import errors
 from plugind.model import desired, masking, observed, plan_settings
+from plugind.model.secrets import DEFAULT
 
 CONFIG = observed.read_config(world.CONFIG)
 SETTINGS = (
@@ -65,17 +66,17 @@ def test_arguments_without_a_name_cannot_be_set() -> None:
 def test_only_managed_settings_are_shown() -> None:
     managed = wanted(env={"DEBUG": 1, "PASSWORD": "x"}, mounts={"data": "/opt"})
     shown = {"env": {"DEBUG": "0", "PASSWORD": None}, "mounts": {"data": "/srv"}}
-    assert plan_settings.show(SETTINGS, managed) == shown
-    assert plan_settings.show(None, managed) == {}
-    assert plan_settings.show(SETTINGS, wanted()) == {}
+    assert plan_settings.show(SETTINGS, managed, DEFAULT) == shown
+    assert plan_settings.show(None, managed, DEFAULT) == {}
+    assert plan_settings.show(SETTINGS, wanted(), DEFAULT) == {}
 
 
 def test_a_new_secret_shows_that_it_is_new_and_nothing_else() -> None:
     managed = wanted(env={"PASSWORD": "new"}, args="--key=new")
     before = {"env": {"PASSWORD": masking.MASK}, "args": [f"--key={masking.MASK}"]}
     changes, _ = plan_settings.compute_changes(CONFIG, SETTINGS, managed)
-    after = plan_settings.show_wanted(managed, before, changes)
+    after = plan_settings.show_wanted(managed, before, changes, DEFAULT)
     assert after["env"] == {"PASSWORD": f"{masking.MASK} (changed)"}
     assert after["args"] == [f"--key={masking.MASK}", "(changed)"]
-    assert plan_settings.show_wanted(managed, before, ()) == before
+    assert plan_settings.show_wanted(managed, before, (), DEFAULT) == before
     assert "new" not in repr(changes)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""What a result must not show of a declaration and of what was observed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from plugind.model import masking, secrets
+from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
+from plugind.model.observed import Observed
+from plugind.model.secrets import SecretPolicy
+
+Documents = Mapping[str, Mapping[str, Any]]
+
+
+def name_secrets(
+    desired: Desired, world: Observed, documents: Documents
+) -> dict[str, tuple[str, ...]]:
+    """Return, by resource, the declared names whose values are secrets; `args` for arguments."""
+    named: dict[str, tuple[str, ...]] = {}
+    for plugin in desired.plugins:
+        policy = _plugin_policy(plugin, world, documents)
+        found = [n for n, value in plugin.settings.env.items() if policy.mask(n, value) != value]
+        args = list(plugin.settings.args or ())
+        if policy.mask_args(args) != args:
+            found.append(secrets.ARGS)
+        named[plugin.resource] = tuple(sorted(found))
+    for volume in desired.volumes:
+        policy = _volume_policy(volume, world, documents)
+        options = (volume.options or {}).items()
+        named[volume.resource] = tuple(sorted(n for n, v in options if policy.mask(n, v) != v))
+    return {resource: names for resource, names in named.items() if names}
+
+
+def mask_documents(
+    documents: Documents, names: Mapping[str, tuple[str, ...]], policy: SecretPolicy
+) -> dict[str, Mapping[str, Any]]:
+    """Return Engine API objects, by resource, with their secrets masked."""
+    shown: dict[str, Mapping[str, Any]] = {}
+    for resource, document in documents.items():
+        mask = masking.mask_plugin if resource.startswith("plugin/") else masking.mask_volume
+        shown[resource] = mask(document, policy.naming(names.get(resource, ())))
+    return shown
+
+
+def redactor(
+    desired: Desired, world: Observed, plugins: Iterable[Mapping[str, Any]]
+) -> Callable[[str], str]:
+    """Return what takes every secret out of a text that is declared, or set on these plugins."""
+    known = secrets.KnownValues()
+    for plugin in desired.plugins:
+        known.add(plugin.secrets(_plugin_policy(plugin, world, {})))
+    for volume in desired.volumes:
+        known.add(volume.secrets(_volume_policy(volume, world, {})))
+    for document in plugins:
+        policy = world.policy.naming(document.get("SecretSettings") or ())
+        settings = document.get("Settings") or {}
+        for entry in settings.get("Env") or ():
+            name, _, value = str(entry).partition("=")
+            known.add(policy.find(name, value))
+        known.add(policy.find_in_args(settings.get("Args") or ()))
+    return lambda text: known.redact(world.policy.mask_text(text))
+
+
+def _plugin_policy(plugin: DesiredPlugin, world: Observed, documents: Documents) -> SecretPolicy:
+    return world.plugin_policy(plugin.name, plugin.secret_settings).naming(
+        documents.get(plugin.resource, {}).get("SecretSettings") or ()
+    )
+
+
+def _volume_policy(volume: DesiredVolume, world: Observed, documents: Documents) -> SecretPolicy:
+    return world.volume_policy(volume.driver, volume.named_secrets).naming(
+        documents.get(f"plugin/{volume.driver}", {}).get("SecretOptions") or ()
+    )
