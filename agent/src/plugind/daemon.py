@@ -24,7 +24,7 @@ from aiohttp import web
 from plugind import errors, log
 from plugind.api import app as api_app
 from plugind.engine import context, events, machine, ports, reconcile
-from plugind.host import systemd
+from plugind.host import libc, systemd
 from plugind.model import manifest
 from plugind.model.lifecycle import RestartPolicy
 from plugind.options import DaemonOptions
@@ -42,10 +42,14 @@ def version() -> str:
 def run(options: DaemonOptions) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
     log.setup(options.log_level)
+    libc.forbid_dumps()
     try:
         asyncio.run(serve(options))
     except (errors.PlugindError, OSError) as exc:
         log.error(f"cannot serve: {exc}")
+        return 1
+    except Exception as exc:  # noqa: BLE001 - Python's own traceback would not be gone through
+        log.error(f"ended by an unexpected {type(exc).__name__}", exc=exc)
         return 1
     return 0
 
@@ -59,6 +63,7 @@ async def serve(options: DaemonOptions) -> None:
     _make_directories(options)
     with lock.hold(place):
         engine = build_engine(options, place)
+        log.redact_with(engine.known.redact)
         engine.degraded = _open_store(place)
         await (reconcile.look if engine.degraded else reconcile.reconcile)(engine)
         application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
@@ -87,6 +92,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
         options=context.EngineOptions(
             enable_timeout=options.enable_timeout,
             log_max_bytes=options.log_max_bytes,
+            secrets=options.secret_policy,
             runtime_argv=(options.runtime_binary, "--root", str(runtime_root)),
             restart=RestartPolicy(
                 first=options.restart_first,
@@ -99,7 +105,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
         layout=place,
         content=content.ContentStore(place),
         plugin_store=plugins.PluginStore(place),
-        volume_store=volumes.VolumeStore(place),
+        volume_store=volumes.VolumeStore(place, options.secret_policy),
         image_store=images.ImageStore(place),
         registry=RegistryClient(
             platform=manifest.platform_of(platform.machine()),
