@@ -23,15 +23,27 @@ from aiohttp import web
 
 from plugind import errors, log
 from plugind.api import app as api_app
-from plugind.engine import context, events, machine, ports, reconcile
+from plugind.engine import (
+    container_entry,
+    container_machine,
+    context,
+    events,
+    machine,
+    ports,
+    reconcile,
+)
 from plugind.host import libc, systemd
 from plugind.model import manifest
 from plugind.model.lifecycle import RestartPolicy
+from plugind.model.publishing import Publishing
 from plugind.options import DaemonOptions
 from plugind.registry.client import RegistryClient
 from plugind.rpc.client import SocketDialer
 from plugind.runtime import OciRuntime
-from plugind.store import content, images, layout, lock, plugins, volumes
+from plugind.store import containers, content, images, layout, lock, plugins, volumes
+
+#: Where a real dockerd puts the fifos of log plugins that it does not manage.
+LOG_FIFOS = Path("/run/docker/logging")
 
 
 def version() -> str:
@@ -94,6 +106,13 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
             log_max_bytes=options.log_max_bytes,
             secrets=options.secret_policy,
             runtime_argv=(options.runtime_binary, "--root", str(runtime_root)),
+            publishing=Publishing(
+                docker=options.publish_docker,
+                docker_place=options.publish_docker_directory,
+                podman=options.publish_podman,
+                podman_place=options.publish_podman_file,
+                podman_timeout=options.publish_podman_timeout,
+            ),
             restart=RestartPolicy(
                 first=options.restart_first,
                 factor=options.restart_factor,
@@ -107,6 +126,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
         plugin_store=plugins.PluginStore(place),
         volume_store=volumes.VolumeStore(place, options.secret_policy),
         image_store=images.ImageStore(place),
+        containers=_build_containers(options, place),
         registry=RegistryClient(
             platform=manifest.platform_of(platform.machine()),
             insecure=frozenset(options.registry_insecure),
@@ -122,9 +142,25 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
             log_size_max=4 * options.log_max_bytes,
         ),
         dialer=SocketDialer(),
-        host=machine.Machine(),
+        host=machine.Machine(log_fifos=LOG_FIFOS if options.publish_docker else None),
         clock=clock,
         events=events.Hub(clock),
+    )
+
+
+def _build_containers(options: DaemonOptions, place: layout.Layout) -> container_entry.Containers:
+    """Return the containers' own adapters: their runtime does not share the plugins' directories."""
+    name = options.runtime_binary.rpartition("/")[2]
+    return container_entry.Containers(
+        store=containers.ContainerStore(place),
+        runtime=OciRuntime(
+            binary=options.runtime_binary,
+            conmon=options.runtime_conmon,
+            root=options.run / f"{name}-containers",
+            run=options.run / "containers",
+            log_size_max=4 * options.log_max_bytes,
+        ),
+        host=container_machine.ContainerMachine(),
     )
 
 

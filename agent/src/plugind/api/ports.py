@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from plugind.api.container_ports import ContainerStories
 from plugind.engine.ports import Progress
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from plugind.engine.context import Engine
 
 
-class Stories(Protocol):
+class Stories(ContainerStories, Protocol):
     """The engine's stories, one for every request that does something."""
 
     # Plugins

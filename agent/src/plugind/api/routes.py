@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import images, native, plugins, system, volumes
+from plugind.api import containers, images, native, plugins, system, volumes
 from plugind.api.access import Access
 from plugind.api.call import Call
 
@@ -43,8 +43,35 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/events",                         READ,  STOP,   system.events),
     ("GET",    "/distribution/{name}/json",       READ,  STOP,   system.distribution),
     ("GET",    "/system/df",                      READ,  STOP,   system.disk_usage),
-    ("GET",    "/containers/json",                READ,  STOP,   system.empty_list),
-    ("GET",    "/containers/{name}/json",         READ,  STOP,   system.no_container),
+
+    ("GET",    "/containers/json",                READ,  STOP,   containers.list_containers),
+    ("POST",   "/containers/create",              WRITE, FINISH, containers.create),
+    ("POST",   "/containers/prune",               WRITE, FINISH, containers.prune),
+    ("GET",    "/containers/{name}/json",         READ,  STOP,   containers.inspect),
+    ("GET",    "/containers/{name}/logs",         READ,  STOP,   containers.logs),
+    ("POST",   "/containers/{name}/start",        WRITE, FINISH, containers.start),
+    ("POST",   "/containers/{name}/stop",         WRITE, FINISH, containers.stop),
+    ("POST",   "/containers/{name}/restart",      WRITE, FINISH, containers.restart),
+    ("POST",   "/containers/{name}/kill",         WRITE, FINISH, containers.kill),
+    ("POST",   "/containers/{name}/resize",       WRITE, FINISH, containers.resize),
+    ("POST",   "/containers/{name}/wait",         WRITE, STOP,   containers.wait),
+    ("POST",   "/containers/{name}/attach",       WRITE, STOP,   containers.attach),
+    ("DELETE", "/containers/{name}",              WRITE, FINISH, containers.remove),
+    ("GET",    "/containers/{name}/attach/ws",    READ,  STOP,   containers.unserved),
+    ("GET",    "/containers/{name}/archive",      READ,  STOP,   containers.unserved),
+    ("HEAD",   "/containers/{name}/archive",      READ,  STOP,   containers.unserved),
+    ("PUT",    "/containers/{name}/archive",      WRITE, STOP,   containers.unserved),
+    ("GET",    "/containers/{name}/changes",      READ,  STOP,   containers.unserved),
+    ("GET",    "/containers/{name}/export",       READ,  STOP,   containers.unserved),
+    ("GET",    "/containers/{name}/stats",        READ,  STOP,   containers.unserved),
+    ("GET",    "/containers/{name}/top",          READ,  STOP,   containers.unserved),
+    ("POST",   "/containers/{name}/exec",         WRITE, STOP,   containers.unserved),
+    ("POST",   "/containers/{name}/pause",        WRITE, STOP,   containers.unserved),
+    ("POST",   "/containers/{name}/unpause",      WRITE, STOP,   containers.unserved),
+    ("POST",   "/containers/{name}/rename",       WRITE, STOP,   containers.unserved),
+    ("POST",   "/containers/{name}/update",       WRITE, STOP,   containers.unserved),
+    ("POST",   "/commit",                         WRITE, STOP,   containers.unserved),
+
     ("GET",    "/networks",                       READ,  STOP,   system.empty_list),
     ("GET",    "/networks/{name}",                READ,  STOP,   system.no_network),
 

@@ -13,6 +13,20 @@ from contextlib import AbstractContextManager
 
 from plugind.engine.apply import apply, query
 from plugind.engine.configure import configure
+from plugind.engine.container_attach import attach as attach_container
+from plugind.engine.container_attach import waiting as wait_container
+from plugind.engine.container_logs import read as container_output
+from plugind.engine.container_run import kill as kill_container
+from plugind.engine.container_run import start as start_container
+from plugind.engine.container_run import stop as stop_container
+from plugind.engine.containers import (
+    create_container,
+    find_container,
+    inspect_container,
+    list_containers,
+    prune_containers,
+    remove_container,
+)
 from plugind.engine.context import Engine
 from plugind.engine.create import create
 from plugind.engine.describe import info, status
@@ -39,25 +53,33 @@ from plugind.model.reference import Reference
 
 __all__ = [
     "apply",
+    "attach_container",
     "call",
     "configure",
+    "container_output",
     "create",
+    "create_container",
     "create_volume",
     "disable",
     "enable",
     "fetch_privileges",
     "find",
+    "find_container",
     "holders",
     "import_image",
     "info",
+    "inspect_container",
     "inspect_image",
     "inspect_volume",
     "install",
+    "kill_container",
+    "list_containers",
     "list_images",
     "list_plugins",
     "list_volumes",
     "load_images",
     "mount_volume",
+    "prune_containers",
     "prune_images",
     "prune_volumes",
     "pull_image",
@@ -65,14 +87,18 @@ __all__ = [
     "query",
     "read_logs",
     "remove",
+    "remove_container",
     "remove_image",
     "remove_volume",
     "resolve",
+    "start_container",
     "status",
+    "stop_container",
     "subscribe",
     "tag_image",
     "unmount_volume",
     "upgrade",
+    "wait_container",
 ]
 
 

@@ -47,7 +47,10 @@ async def _find(engine: Engine, *, rebooted: bool) -> list[Stale]:
     for name in sorted(engine.volumes):
         for ref in await volumes.mounts(engine, name):
             why = holder_.gone(
-                ref.holder, rebooted=rebooted, mounts=engine.host_mounts, containers=engine.containers.entries
+                ref.holder,
+                rebooted=rebooted,
+                mounts=engine.host_mounts,
+                containers=engine.containers.entries,
             )
             if why:
                 found.append((name, ref, why))

@@ -38,7 +38,7 @@ def start_time(pid: int) -> int | None:
     return int(text.rpartition(")")[2].split()[19])
 
 
-def send_signal(fd: int, number: signal.Signals) -> bool:
+def send_signal(fd: int, number: int) -> bool:
     """Signal the process; False if it has ended already."""
     try:
         signal.pidfd_send_signal(fd, number)

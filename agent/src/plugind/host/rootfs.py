@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from plugind import errors
@@ -23,14 +24,14 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY
 _MAX_LINKS = 8
 
 
-def prepare_rootfs(rootfs: Path) -> None:
+def prepare_rootfs(rootfs: Path, directories: Sequence[str] = DIRECTORIES) -> None:
     """Create the directories, files and links that a container expects, where missing. Blocking."""
     try:
         root_fd = os.open(rootfs, _DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise errors.System(f'cannot prepare rootfs "{rootfs}": {exc.strerror}') from exc
     try:
-        for path in DIRECTORIES:
+        for path in directories:
             os.close(_make_directories(root_fd, path))
         for path in FILES:
             _make(root_fd, path, None)

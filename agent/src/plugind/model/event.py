@@ -12,6 +12,7 @@ from typing import Any
 PLUGIN = "plugin"
 VOLUME = "volume"
 IMAGE = "image"
+CONTAINER = "container"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,14 @@ class Event:
 
     def to_json(self) -> dict[str, Any]:
         """Return the event as `GET /events` streams it."""
+        # Clients below API 1.52 read a container's event from these three.
+        legacy = (
+            {"status": self.action, "id": self.id, "from": self.attributes.get("image", "")}
+            if self.type == CONTAINER
+            else {}
+        )
         return {
+            **legacy,
             "Type": self.type,
             "Action": self.action,
             "Actor": {"ID": self.id, "Attributes": dict(self.attributes)},
@@ -53,9 +61,13 @@ def _matches_one(event: Event, name: str, values: frozenset[str]) -> bool:
         return "local" in values
     if name == "label":
         return all(_has_label(event, label) for label in values)
-    if name not in (PLUGIN, VOLUME, IMAGE) or event.type != name:
+    if name not in (PLUGIN, VOLUME, IMAGE, CONTAINER):
         return False
-    names = (event.id, event.attributes.get("name", ""))
+    names: tuple[str, ...] = (event.id, event.attributes.get("name", ""))
+    if name == IMAGE and event.type == CONTAINER:
+        names = (event.attributes.get("image", ""),)
+    elif event.type != name:
+        return False
     return any(
         candidate.startswith(value)
         for candidate, value in itertools.product(names, values)

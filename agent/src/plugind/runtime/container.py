@@ -71,10 +71,14 @@ class OciContainer:
                     return await self.wait()
             except TimeoutError:
                 log.info("plugin did not end in time, killing it", plugin=self._bundle.id)
-                await self._kill()
+                await self.kill()
         return await self.wait()
 
-    def signal(self, number: signal.Signals) -> bool:
+    async def begin(self) -> None:
+        """Let a created container's program run."""
+        await self._oci.start(self._bundle.id)
+
+    def signal(self, number: int) -> bool:
         """Send a signal to the first process; False if it has ended."""
         return self._fd is not None and pidfd.send_signal(self._fd, number)
 
@@ -94,7 +98,8 @@ class OciContainer:
         self._fd = self._conmon_fd = None
         self._exited.cancel()
 
-    async def _kill(self) -> None:
+    async def kill(self) -> None:
+        """SIGKILL everything that runs in the container."""
         try:
             # Not only the first process: with the host's pid namespace others would live on.
             await self._oci.kill_all(self._bundle.id)

@@ -60,9 +60,16 @@ class OciRuntime:
     ) -> container_.OciContainer:
         """Write the bundle, launch it, return once the process runs; PluginFailed says why not."""
         try:
-            return await self.begin(await self.create(plugin_id, spec, log_path))
+            container = await self.create(plugin_id, spec, log_path)
+            try:
+                await container.begin()
+            except BaseException:
+                container.close()
+                await asyncio.shield(self.purge(plugin_id))
+                raise
         except errors.System as exc:
             raise errors.PluginFailed(f"cannot start plugin: {exc.message}") from exc
+        return container
 
     async def create(
         self,
@@ -71,7 +78,7 @@ class OciRuntime:
         log_path: Path,
         streams: console_.Streams | None = None,
     ) -> container_.OciContainer:
-        """Write the bundle and create the container; its program waits for `begin`.
+        """Write the bundle and create the container; its program waits for its `begin`.
 
         With `streams` its console is connected, so that not a byte of output can be missed.
         """
@@ -86,16 +93,6 @@ class OciRuntime:
             # Also when cancelled: nothing of a start that did not succeed may remain.
             await asyncio.shield(self.purge(container_id))
             raise
-
-    async def begin(self, container: container_.OciContainer) -> container_.OciContainer:
-        """Let a created container's program run; one that cannot is taken away."""
-        try:
-            await self._oci.start(container.id)
-        except BaseException:
-            container.close()
-            await asyncio.shield(self.purge(container.id))
-            raise
-        return container
 
     def exit_status(self, container_id: str) -> int | None:
         """Return the exit status that a container left which ended without us, None if unknown."""
