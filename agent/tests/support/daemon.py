@@ -174,8 +174,16 @@ class Agent:
         listed = self.runc("list", "-q").split() if (self.run / "runc").exists() else []
         for container in listed:
             self.runc("delete", "--force", container)
+        self._end_containers()
         mounts.unmount_tree(self.root)
         shutil.rmtree(self.sockets)
+
+    def _end_containers(self) -> None:
+        """Kill what containers are left; their conmon ends with them."""
+        root = self.run / "runc-containers"
+        for container in sorted(root.iterdir()) if root.exists() else []:
+            argv = ["runc", "--root", str(root), "delete", "--force", container.name]
+            _run(argv, None, None, 0)
 
 
 def _run(argv: list[str], env: Mapping[str, str] | None, input: str | None, status: int) -> str:

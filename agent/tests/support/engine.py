@@ -19,10 +19,21 @@ from types import TracebackType
 from typing import Any
 
 from fakes.clock import VirtualClock
+from fakes.container import FakeContainerMachine, FakeContainerRuntime
 from fakes.machine import FakeMachine
 from fakes.registry import FakeRegistry
 from fakes.runtime import FakeHost, FakeRuntime
-from plugind.engine import context, create, enable, events, install, publish, reconcile
+from plugind.engine import (
+    container_boot,
+    container_entry,
+    context,
+    create,
+    enable,
+    events,
+    install,
+    publish,
+    reconcile,
+)
 from plugind.model import manifest, reference
 from plugind.model.event import Event
 from plugind.model.lifecycle import RestartPolicy
@@ -30,7 +41,7 @@ from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 from plugind.registry.client import RegistryClient
 from plugind.rpc.client import SocketDialer
-from plugind.store import content, images, layout, plugins, volumes
+from plugind.store import containers, content, images, layout, plugins, volumes
 from support import content as content_
 
 OPTIONS = context.EngineOptions(
@@ -58,6 +69,7 @@ class World:
         self.registry = FakeRegistry()
         self.host = FakeHost()
         self.machine = FakeMachine()
+        self.container_machine = FakeContainerMachine()
         self.clock = VirtualClock()
         self.lines: list[dict[str, Any]] = []
 
@@ -87,6 +99,11 @@ class World:
             plugin_store=plugins.PluginStore(self.layout),
             volume_store=volumes.VolumeStore(self.layout),
             image_store=images.ImageStore(self.layout),
+            containers=container_entry.Containers(
+                store=containers.ContainerStore(self.layout),
+                runtime=FakeContainerRuntime(self.container_machine),
+                host=self.container_machine,
+            ),
             registry=RegistryClient(
                 platform=manifest.platform_of("x86_64"), user_agent="plugind/test"
             ),
@@ -108,6 +125,7 @@ class World:
         for task in list(self.engine.background):
             task.cancel()
             await asyncio.wait([task])
+        await container_boot.leave(self.engine)
         await publish.close(self.engine)
         await self.engine.registry.close()
 
