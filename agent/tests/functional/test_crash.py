@@ -150,8 +150,8 @@ def check_volumes(world: World, base: Path, where: str) -> None:
             refs = world.engine.volume_store.mounts(body["Name"])
             assert body["ID"] in [ref.id for ref in refs], where
     if not undone:
-        held = [ref.holder for ref in world.engine.volume_store.mounts("kept")]
-        assert held == ["holder", FRONT_HOLDER], where
+        held = {ref.holder for ref in world.engine.volume_store.mounts("kept")}
+        assert held == {"holder", FRONT_HOLDER}, where
 
 
 def check_done(world: World, name: str, where: str) -> None:
