@@ -8,7 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from plugind.host import arch, facts, mounts, proc, rootfs
+from plugind.host import arch, binds, facts, mounts, proc, rootfs
 from plugind.model.facts import HostFacts, PluginDirs
 from plugind.model.plugin import Plugin
 
@@ -43,6 +43,18 @@ class Machine:
     def release(self, dirs: PluginDirs) -> None:
         """Unmount everything beneath the plugin's directory."""
         mounts.unmount_tree(Path(dirs.root))
+
+    def mount_table(self) -> list[mounts.Mount]:
+        """Return the mounts of this host."""
+        return mounts.read_mounts()
+
+    def bind(self, source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+        """Show `source` at `target` too."""
+        binds.bind(source, target, read_only=read_only, propagation=propagation)
+
+    def unbind(self, target: Path, *, detach: bool) -> None:
+        """Undo `bind`."""
+        binds.unbind(target, detach=detach)
 
     def boot_id(self) -> str:
         """Return the random id that the kernel gave this boot."""

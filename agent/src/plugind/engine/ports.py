@@ -14,6 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from plugind.host.mounts import Mount
 from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
 from plugind.model.facts import HostFacts, PluginDirs
@@ -142,6 +143,18 @@ class Host(Protocol):
 
     def release(self, dirs: PluginDirs) -> None:
         """Unmount everything beneath the plugin's directory, dead FUSE mounts included."""
+        ...
+
+    def mount_table(self) -> list[Mount]:
+        """Return the mounts of this host, later ones lie on earlier ones."""
+        ...
+
+    def bind(self, source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+        """Show `source` at the directory `target` too: all at once, or not at all."""
+        ...
+
+    def unbind(self, target: Path, *, detach: bool) -> None:
+        """Undo `bind`. Conflict names who uses it; `detach` takes it away from them, too."""
         ...
 
     def boot_id(self) -> str:

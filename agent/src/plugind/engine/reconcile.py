@@ -16,6 +16,7 @@ from plugind import errors, log
 from plugind.engine import (
     container_boot,
     garbage,
+    host_mounts,
     launch,
     logs,
     publish,
@@ -33,6 +34,7 @@ from plugind.model.plugin import Plugin
 async def reconcile(engine: Engine) -> None:
     """Load records and settle every plugin; a broken one is logged and the rest go on."""
     await load(engine)
+    await host_mounts.load(engine)
     await stale.drop_after_reboot(engine)
     # Before plugins are settled: whoever asks now waits, and is not refused.
     await publish.publish(engine)
@@ -50,6 +52,7 @@ async def reconcile(engine: Engine) -> None:
     await container_boot.reconcile(engine)
     engine.spawn(stale.release_gone(engine), "release what is held by nobody")
     engine.spawn(replay.replay_local(engine), "mount local volumes again")
+    engine.spawn(host_mounts.restore(engine), "restore host mounts")
     await garbage.collect(engine)
 
 
@@ -121,6 +124,7 @@ async def settle(engine: Engine, entry: Entry) -> None:
     if entry.container is not None:
         log.warning("stopping a plugin that is not enabled", plugin=plugin.id)
     await launch.stop(engine, entry)
+    await launch.forgotten(entry)
     await engine.runtime.purge(plugin.id)
     if plugin.enabled:
         entry.state = PluginState.BACKOFF

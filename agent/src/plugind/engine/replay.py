@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors, log
-from plugind.engine import drivers, mounting, references, volumes
+from plugind.engine import drivers, host_mounts, mounting, references, volumes
 from plugind.engine.context import Engine, Entry
 from plugind.engine.local import LocalDriver
 from plugind.model.volume import LOCAL, Volume
@@ -24,6 +24,7 @@ async def replay_mounts(engine: Engine, entry: Entry) -> None:
         return
     own = references.volumes_of(engine, entry.plugin)
     await asyncio.gather(*(_replay(engine, entry, volume) for volume in own))
+    await host_mounts.refresh(engine, entry.plugin.name)
 
 
 async def _replay(engine: Engine, entry: Entry, volume: Volume) -> None:

@@ -65,6 +65,11 @@ def mounts_under(path: Path, mounts: Iterable[Mount] | None = None) -> list[Moun
     return [mount for mount in every if mount.path == top or mount.path.startswith(below)]
 
 
+def stack_at(path: Path, mounts: Iterable[Mount]) -> list[Mount]:
+    """Return the mounts exactly at `path`, the topmost last; no link is followed."""
+    return [mount for mount in mounts if mount.path == str(path)]
+
+
 def is_mountpoint(path: Path) -> bool:
     """True if something is mounted exactly there."""
     top = os.path.realpath(path)

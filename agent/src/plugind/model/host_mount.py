@@ -2,16 +2,16 @@
 # Copyright: plugind.engine contributors
 """Host mounts: a volume that is mounted at a path of the host, without any container engine.
 
-    mounted      the volume is seen at the path
-    unmounted    recorded, and nothing of ours is at the path
-    stale        what is at the path is an earlier mount of the driver's, which is dead or gone
-    covered      something else was mounted over it
+mounted      the volume is seen at the path
+unmounted    recorded, and nothing of ours is at the path
+stale        what is at the path is an earlier mount of the driver's, which is dead or gone
+covered      something else is mounted there
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,20 @@ def parse(document: Mapping[str, Any]) -> HostMount:
         owner=document.get("owner") or "",
         group=document.get("group") or "",
     )
+
+
+def state(mount: HostMount, stack: Sequence[tuple[Source, bool]], shown: Source | None) -> str:
+    """Return the state of a mount.
+
+    `stack` is what is mounted at its path, the topmost last, and whether it is read-only; `shown`
+    is what should be seen there, None if the driver has nothing mounted now.
+    """
+    if not stack:
+        return UNMOUNTED
+    top, read_only = stack[-1]
+    if top == shown and read_only >= mount.read_only:
+        return MOUNTED
+    return STALE if top in (mount.bound, shown) else COVERED
 
 
 def normal_path(text: str) -> str:
