@@ -3,8 +3,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A module's parameters -> the JSON document that the agent reads. Pure.
 
-PRIVATE to this collection. Three documents: a declaration for `plugind apply`, a list of names for `plugind query`,
-a build order for `plugind build`. What the user left out is left out here too, so that the agent's defaults count.
+PRIVATE to this collection. Four documents: a declaration for `plugind apply`, a list of names for `plugind query`,
+orders for `plugind build` and `plugind run`. What the user left out is left out here too, so that the agent's
+defaults count.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ VERBS = {
     "volume": "apply",
     "apply": "apply",
     "plugin_build": "build",
+    "run": "run",
     "plugin_info": "query",
     "volume_info": "query",
 }
@@ -41,6 +43,8 @@ def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[
         }
     if kind == "plugin_build":
         return build(params, check_mode=check_mode)
+    if kind == "run":
+        return run(params, check_mode=check_mode)
     names = params.get("name")
     wanted = None if names is None else list(names)
     if kind == "plugin_info":
@@ -79,6 +83,29 @@ def build(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     return order
 
 
+def run(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    """Return the order to run a container."""
+    order = _given(
+        params, "image", "pull", "working_dir", "user", "network", "volume_driver", "name",
+        "read_only", "timeout", "creates", "removes",
+    )  # fmt: skip
+    for key in ("command", "entrypoint"):
+        if params.get(key) is not None:
+            order[key] = _words(params[key], key)
+    for key in ("env", "labels"):
+        if params.get(key) is not None:
+            order[key] = _texts(params[key], key)
+    if params.get("volumes") is not None:
+        order["volumes"] = [_mounted(item) for item in params["volumes"]]
+    if params.get("credentials") is not None:
+        order["credentials"] = _credentials(params["credentials"])
+    if params.get("stdin") is not None:
+        # As ansible.builtin.command does it.
+        order["stdin"] = params["stdin"] + ("\n" if params.get("stdin_add_newline") else "")
+    order["dry_run"] = check_mode
+    return order
+
+
 def grant(value: Any, where: str) -> Any:
     """Return the privileges granted: the word "all", or name -> values.
 
@@ -107,11 +134,8 @@ def settings(value: Mapping[str, Any], where: str) -> dict[str, Any]:
     for key in ("env", "mounts", "devices"):
         if value.get(key) is not None:
             declared[key] = _texts(value[key], f"{where}: settings.{key}")
-    args = value.get("args")
-    if isinstance(args, (list, tuple)):
-        declared["args"] = [_text(item, f"{where}: settings.args") for item in args]
-    elif args is not None:
-        declared["args"] = _text(args, f"{where}: settings.args")
+    if value.get("args") is not None:
+        declared["args"] = _words(value["args"], f"{where}: settings.args")
     return declared
 
 
@@ -121,6 +145,20 @@ def _credentials(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given(params: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: params[name] for name in names if params.get(name) is not None}
+
+
+def _words(value: Any, where: str) -> Any:
+    """Return a list of texts, or one text, which the agent splits."""
+    if isinstance(value, (list, tuple)):
+        return [_text(item, where) for item in value]
+    return _text(value, where)
+
+
+def _mounted(value: Any) -> Any:
+    """Return one of the volumes of a container: a text, or a mapping that the agent checks."""
+    if isinstance(value, Mapping):
+        return {str(key): item for key, item in value.items() if item is not None}
+    return _text(value, "volumes")
 
 
 def _texts(value: Mapping[str, Any], where: str) -> dict[str, str]:

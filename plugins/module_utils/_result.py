@@ -26,7 +26,11 @@ def task_result(
         "failed": bool(answer.get("failed")),
         "invocation": invocation(params),
     }
-    result.update(_secrets.masked(_BY_KIND[kind](answer)))
+    if kind == "run":
+        # What a command writes is what the task is for: nothing in it is masked by its looks.
+        result.update(_run(answer, params))
+    else:
+        result.update(_secrets.masked(_BY_KIND[kind](answer)))
     for key in ("msg", "warnings", "engine"):
         if answer.get(key):
             result[key] = answer[key]
@@ -98,6 +102,18 @@ def _build(answer: Answer) -> dict[str, Any]:
         "pushed": bool(answer.get("pushed")),
         "pushed_digest": answer.get("pushed_digest") or "",
     }
+
+
+def _run(answer: Answer, params: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("rc", "stdout", "stderr", "image", "image_id", "container", "skipped")
+    result = {key: answer[key] for key in kept if key in answer}
+    for key in ("stdout", "stderr"):
+        if key in result:
+            # Both as ansible.builtin.command does it.
+            if params.get("strip_empty_ends"):
+                result[key] = result[key].rstrip("\r\n")
+            result[key + "_lines"] = result[key].splitlines()
+    return result
 
 
 def _plugins(answer: Answer) -> dict[str, Any]:

@@ -71,6 +71,29 @@ VOLUME: Spec = {
     "force": {"type": "bool", "default": False},
 }
 
+RUN: Spec = {
+    "image": {"type": "str", "required": True},
+    "pull": {"type": "str", "choices": ["missing", "always", "never"], "default": "missing"},
+    "credentials": _credentials(),
+    "command": {"type": "raw"},
+    "entrypoint": {"type": "raw"},
+    "env": {"type": "dict"},
+    "working_dir": {"type": "str"},
+    "user": {"type": "str"},
+    "network": {"type": "str"},
+    "volumes": {"type": "list", "elements": "raw"},
+    "volume_driver": {"type": "str"},
+    "name": {"type": "str"},
+    "labels": {"type": "dict"},
+    "read_only": {"type": "bool", "default": False},
+    "stdin": {"type": "str"},
+    "stdin_add_newline": {"type": "bool", "default": True},
+    "strip_empty_ends": {"type": "bool", "default": True},
+    "timeout": {"type": "float"},
+    "creates": {"type": "path"},
+    "removes": {"type": "path"},
+}
+
 _NAMES: Spec = {"name": {"type": "list", "elements": "str"}}
 # A plugin is known by its name, and a name can be read off its source.
 _PLUGIN_NAMED = [["name", "source"]]
@@ -105,6 +128,7 @@ MODULES: dict[str, dict[str, Any]] = {
             **COMMON,
         }
     },
+    "run": {"argument_spec": {**RUN, **COMMON}},
     "plugin_info": {"argument_spec": {**_NAMES, **COMMON}},
     "volume_info": {"argument_spec": {**_NAMES, **COMMON}},
 }

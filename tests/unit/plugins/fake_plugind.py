@@ -123,6 +123,39 @@ def build(document: dict, argv: list[str]) -> dict:
     }  # fmt: skip
 
 
+def run(document: dict, argv: list[str]) -> dict:
+    """The "container" says what it was given; a command `exit N` ends with N."""
+    del argv
+    if document["image"] == "refuse":
+        print("invalid run order: .image: is missing", file=sys.stderr)
+        sys.exit(2)
+    answer = {
+        "changed": True,
+        "failed": False,
+        "msg": "",
+        "image": document["image"],
+        "engine": "fake",
+    }
+    if document["dry_run"]:
+        return {
+            **answer,
+            "changed": False,
+            "skipped": True,
+            "msg": f"Would run {document.get('command')}",
+            "rc": 0,
+            "stdout": "",
+            "stderr": "",
+        }
+    command = document.get("command") or []
+    rc = int(command[1]) if command[:1] == ["exit"] else 0
+    env = "".join(f"{key}={value}\n" for key, value in document.get("env", {}).items())
+    return {
+        **answer, "failed": rc != 0, "msg": "non-zero return code" if rc else "", "rc": rc,
+        "stdout": env + document.get("stdin", ""), "stderr": "a\n\n", "image_id": "sha256:1",
+        "container": "c", "warnings": ["no swap limit"] if command[:1] == ["warn"] else [],
+    }  # fmt: skip
+
+
 def main() -> None:
     verb, dash, as_json, *argv = sys.argv[1:]
     if (dash, as_json) != ("-", "--json"):
@@ -139,9 +172,10 @@ def main() -> None:
         # How it was called: by a module's Python, or by a shell.
         call["parent"] = Path(f"/proc/{os.getppid()}/cmdline").read_text().split("\0")[:-1]
         calls.write(json.dumps(call) + "\n")
-    print(
-        json.dumps({"apply": apply, "query": query, "build": build}[verb](json.loads(text), argv))
-    )
+    verbs = {"apply": apply, "query": query, "build": build, "run": run}
+    answer = verbs[verb](json.loads(text), argv)
+    print(json.dumps(answer))
+    sys.exit(1 if verb == "run" and answer["failed"] else 0)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ def plugin(fake, **params: Any) -> dict[str, Any]:
     return {"plugind.engine.plugin": {"source": SOURCE, "executable": str(fake.path), **params}}
 
 
+def run(fake, **params: Any) -> dict[str, Any]:
+    return {"plugind.engine.run": {"image": "app:1", "executable": str(fake.path), **params}}
+
+
 def by_module(call: dict[str, Any]) -> bool:
     return "AnsiballZ" in " ".join(call["parent"])
 
@@ -46,6 +50,15 @@ def test_by_module_where_it_must_be(
     done = play({**plugin(fake, name="x"), **task}, environ=environ)
     assert done.result["changed"], done.output
     assert [by_module(call) for call in fake.calls] == [True]
+
+
+def test_a_run_is_fast_too(play, fake) -> None:
+    done = play(
+        run(fake, env={"A": 1}), {**run(fake), "check_mode": True}, run(fake, creates="~/x")
+    )
+    assert (done.results[0]["stdout_lines"], done.results[0]["rc"]) == (["A=1"], 0), done.output
+    assert (done.results[1]["skipped"], done.results[1]["changed"]) == (True, False)
+    assert [by_module(call) for call in fake.calls] == [False, False, True]
 
 
 def test_a_path_for_the_target_to_expand(play, fake) -> None:
@@ -75,6 +88,9 @@ def test_both_paths_return_the_same(play, fake, flags: tuple[bool, bool]) -> Non
         plugin(fake, name="x", settings={"env": {"A": []}}),
         plugin(fake, name="warn"),
         {"plugind.engine.volume_info": {"executable": str(fake.path)}},
+        run(fake, command=["warn"], env={"PASSWORD": "planted", "A": 1}, stdin="text"),
+        run(fake, command=["exit", 3]),
+        run(fake, image="refuse"),
     ]
     results = []
     for fast in (True, False):

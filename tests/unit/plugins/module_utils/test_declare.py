@@ -155,6 +155,51 @@ def test_build_order() -> None:
     }
 
 
+def test_the_least_run_order() -> None:
+    assert document("run", image="app:1") == {
+        "image": "app:1",
+        "pull": "missing",
+        "read_only": False,
+        "dry_run": False,
+    }
+
+
+def test_a_run_order_with_everything() -> None:
+    mount = {"source": "far", "target": "/c", "driver": None}
+    given = {
+        "image": "app:1", "pull": "always", "credentials": {"username": "u"}, "working_dir": "/w",
+        "user": "1:2", "network": "none", "volume_driver": "sshfs", "name": "n", "read_only": True,
+        "timeout": 3.0, "creates": "/c", "removes": "/r",
+    }  # fmt: skip
+    made = document(
+        "run", command=["sleep", 3], entrypoint="/bin/tini --", env={"A": 1, "B": True, "C": None},
+        labels={"l": 1.5}, volumes=["data:/data:ro", mount], stdin="text", check_mode=True, **given,
+    )  # fmt: skip
+    assert made == {
+        **given, "command": ["sleep", "3"], "entrypoint": "/bin/tini --",
+        "env": {"A": "1", "B": "true"}, "labels": {"l": "1.5"}, "stdin": "text\n", "dry_run": True,
+        "volumes": ["data:/data:ro", {"source": "far", "target": "/c"}],
+    }  # fmt: skip
+    assert document("run", image="a", stdin="text", stdin_add_newline=False)["stdin"] == "text"
+    # The agent reads what is made here.
+    run = pytest.importorskip("plugind.model.run")
+    assert run.parse_run(made).volumes[1].target == "/c"
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ({"env": {"A": ["b"]}}, r"env\.A"),
+        ({"command": {"a": "b"}}, "command"),
+        ({"command": [["a"]]}, "command"),
+        ({"volumes": [["a"]]}, "volumes"),
+    ],
+)
+def test_a_run_order_that_is_no_texts(params: dict[str, Any], named: str) -> None:
+    with pytest.raises(_declare.Invalid, match=named):
+        document("run", image="app:1", **params)
+
+
 def test_a_plugin_needs_a_name_or_a_source() -> None:
     for kind, params in (("plugin", {}), ("apply", {"plugins": [{}]})):
         result = ArgumentSpecValidator(**_spec.for_controller(kind)).validate(params)

@@ -60,6 +60,35 @@ def test_kinds(kind: str, keys: dict[str, Any]) -> None:
     assert {key: result[key] for key in keys} == keys
 
 
+RAN: dict[str, Any] = {
+    "changed": True, "failed": False, "msg": "", "rc": 0, "stdout": "PASSWORD=p\n\n", "stderr": "a\nb",
+    "image": "app:1", "image_id": "sha256:1", "container": "c", "warnings": [], "engine": "e",
+}  # fmt: skip
+
+
+def test_run() -> None:
+    result = _result.task_result("run", RAN, {"env": {"TOKEN": "t"}}, diff_mode=True)
+    # What a command writes is not judged by its looks.
+    assert result == {
+        "changed": True, "failed": False, "rc": 0, "stdout": "PASSWORD=p\n\n",
+        "stdout_lines": ["PASSWORD=p", ""], "stderr": "a\nb", "stderr_lines": ["a", "b"],
+        "image": "app:1", "image_id": "sha256:1", "container": "c", "engine": "e",
+        "invocation": {"module_args": {"env": {"TOKEN": "********"}}},
+    }  # fmt: skip
+    stripped = _result.task_result("run", RAN, {"strip_empty_ends": True}, diff_mode=False)
+    assert (stripped["stdout"], stripped["stdout_lines"]) == ("PASSWORD=p", ["PASSWORD=p"])
+
+
+def test_a_run_that_did_not_come_about() -> None:
+    answer = {"changed": False, "failed": True, "msg": "cannot pull app:1: no"}
+    result = _result.task_result("run", answer, {"strip_empty_ends": True}, diff_mode=False)
+    assert (result["msg"], "rc" in result, "stdout" in result) == (
+        "cannot pull app:1: no",
+        False,
+        False,
+    )
+
+
 def test_absent_is_an_empty_mapping() -> None:
     answer = {**ANSWER, "plugins": [], "volumes": []}
     assert _result.task_result("plugin", answer, {}, diff_mode=False)["plugin"] == {}

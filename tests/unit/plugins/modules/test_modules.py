@@ -64,6 +64,27 @@ def test_build(run_module, fake) -> None:
     assert fake.calls[0]["document"]["dry_run"] is True
 
 
+def test_run(run_module, fake) -> None:
+    done = run_module("run", image="app:1", env={"A": 1}, stdin="b")
+    assert (done["changed"], done["rc"]) == (True, 0)
+    assert (done["stdout"], done["stdout_lines"]) == ("A=1\nb", ["A=1", "b"])
+    assert (done["stderr"], done["container"]) == ("a", "c")
+    assert fake.calls[0]["argv"] == ["run", "-", "--json"]
+    failed = run_module("run", image="app:1", command=["exit", 3])
+    assert (failed["failed"], failed["rc"], failed["msg"]) == (True, 3, "non-zero return code")
+    skipped = run_module("run", image="app:1", check=True)
+    assert (skipped["skipped"], skipped["changed"], skipped["rc"]) == (True, False, 0)
+    assert run_module("run", image="refuse")["msg"].endswith(".image: is missing")
+
+
+def test_secrets_of_a_run_stay_inside(run_module, fake) -> None:
+    secrets = {"API_TOKEN": "planted-1", "PIN_TOKEN": "123"}
+    done = run_module("run", image="app:1", env=secrets, credentials={"password": "planted-2"})
+    assert "planted" not in str(done)
+    assert done["invocation"]["module_args"]["env"]["PIN_TOKEN"] == "********"
+    assert fake.calls[0]["document"]["env"] == secrets
+
+
 def test_engine_and_socket_are_passed_on(run_module, fake) -> None:
     run_module("plugin_info", engine="unix:///e", socket="/s")
     assert fake.calls[0]["argv"][3:] == ["--engine", "unix:///e", "--socket", "/s"]
