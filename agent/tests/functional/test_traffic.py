@@ -234,6 +234,21 @@ async def test_get_is_answered_from_the_record_if_the_driver_cannot_say(
     assert other.status == 500
 
 
+async def test_a_driver_that_cannot_say_lists_what_is_on_record(
+    world: World, plugin: Plugin
+) -> None:
+    world.host.behave(plugin.id, "fail=VolumeDriver.List:backend is away")
+    answer = await ask(world, "List")
+    assert (answer.status, answer.document) == (500, {"Err": "backend is away"})
+    for name in ("b", "a"):
+        await ask(world, "Create", Name=name)
+    await volumes.create_volume(world.engine, name="vv", driver="local", options=None, labels=None)
+    listed = (await ask(world, "List")).document["Volumes"]
+    await enable.disable(world.engine, "toy", force=True)
+    assert (await ask(world, "List")).document["Volumes"] == listed
+    assert [(v["Name"], v["Mountpoint"]) for v in listed] == [("a", ""), ("b", "")]
+
+
 async def test_a_volume_that_definitely_is_not_there_is_passed_on(
     world: World, plugin: Plugin
 ) -> None:

@@ -4,7 +4,7 @@
 
     Create    forwarded, then the record            Remove    forwarded, then no record
     Mount     the reference, then forwarded         Unmount   forwarded, then no reference
-    Get       forwarded; answered from the record if the driver cannot say
+    Get       forwarded; answered from the record if the driver cannot say; List likewise
 
 The references carry the consumer's own ids, so that a plugin which was restarted mounts again what
 its consumers hold. Podman has one id for all its mounts of a volume and counts by itself.
@@ -72,6 +72,8 @@ async def answer(
     """Answer a request of a volume driver."""
     if engine.degraded and method not in front_.READING:
         raise errors.Unavailable(engine.degraded)
+    if method == _LIST:
+        return await list_(engine, front, forward, content)
     if method != _GET and method not in CHANGING:
         return await forward(method, content)
     call = Call(
@@ -95,16 +97,32 @@ async def get(call: Call) -> Reply:
     record = call.own_record
     if record is None:
         return await call.send()
-    try:
-        reply = await call.forward(call.method, call.content, limit=_PATIENCE)
-    except errors.PlugindError as exc:
-        cause = exc.message
-    else:
-        cause = front_.error_of(call.method, reply, front_.parse(reply.content))
-        if reply.is_success or means_absent(cause, record.name):
-            return reply
+    reply, cause = await _ask(call.forward, call.method, call.content)
+    if reply is not None and (not cause or means_absent(cause, record.name)):
+        return reply
     log.info(f"answered for volume {record.name} from its record: {cause}", driver=call.driver)
     return front_.recorded_volume(record)
+
+
+async def list_(engine: Engine, front: Front, forward: Forward, content: bytes) -> Reply:
+    """Ask for all volumes; for a driver that cannot say, those of which we have a record."""
+    records = [v for _, v in sorted(engine.volumes.items()) if v.driver == front.name]
+    if not records:
+        return await forward(_LIST, content)
+    reply, cause = await _ask(forward, _LIST, content)
+    if reply is not None and not cause:
+        return reply
+    log.info(f"answered with the volumes on record: {cause}", driver=front.name)
+    return front_.recorded_volumes(records)
+
+
+async def _ask(forward: Forward, method: str, content: bytes) -> tuple[Reply | None, str]:
+    """Return the answer, None if there is none, and what went wrong, "" if nothing did."""
+    try:
+        reply = await forward(method, content, limit=_PATIENCE)
+    except errors.PlugindError as exc:
+        return None, exc.message
+    return reply, front_.error_of(method, reply, front_.parse(reply.content))
 
 
 async def create(call: Call) -> Reply:
@@ -202,7 +220,7 @@ async def unmount(call: Call) -> Reply:
     return reply
 
 
-_GET = f"{front_.VOLUME}.Get"
+_GET, _LIST = f"{front_.VOLUME}.Get", f"{front_.VOLUME}.List"
 #: The methods after which something else is on record.
 CHANGING: dict[str, Callable[[Call], Coroutine[Any, Any, Reply]]] = {
     f"{front_.VOLUME}.{name}": do

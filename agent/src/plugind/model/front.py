@@ -16,7 +16,7 @@ in the form that every consumer understands:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,9 @@ def normalise(method: str, reply: Reply, host_path: Callable[[str], str]) -> Rep
 
 def with_words(method: str, reply: Reply, change: Callable[[str], str]) -> Reply:
     """Return a reply whose error, if it carries one, is what `change` makes of it."""
-    error = error_of(method, reply, parse(reply.content)) if method.partition(".")[0] != AUTHZ else ""
+    error = (
+        error_of(method, reply, parse(reply.content)) if method.partition(".")[0] != AUTHZ else ""
+    )
     changed = change(error) if error else error
     return reply if changed == error else failure(method, changed, reply.status)
 
@@ -183,10 +185,22 @@ def recorded_volume(volume: volume_.Volume) -> Reply:
 
     A consumer asks Get for each volume of a list: without it one driver hides everything.
     """
+    return document({"Volume": _recorded(volume), "Err": ""})
+
+
+def recorded_volumes(volumes: Iterable[volume_.Volume]) -> Reply:
+    """Return an answer to `VolumeDriver.List` for a driver that cannot answer now.
+
+    What a driver does not list, or an error, makes `podman volume reload` forget the volumes.
+    """
+    return document({"Volumes": [_recorded(volume) for volume in volumes], "Err": ""})
+
+
+def _recorded(volume: volume_.Volume) -> dict[str, Any]:
     found = {"Name": volume.name, "Mountpoint": ""}
     if volume.created_at != volume_.ZERO_TIME:
         found["CreatedAt"] = volume.created_at
-    return document({"Volume": found, "Err": ""})
+    return found
 
 
 def error_of(method: str, reply: Reply, answer: Any) -> str:
