@@ -22,12 +22,28 @@ from pathlib import Path
 from typing import Any
 
 from plugind import checkpoint, errors
-from plugind.engine import configure, enable, front, mounting, remove, upgrade, volumes
-from support import content, invariants
-from support.engine import World, until
+from plugind.engine import (
+    configure,
+    enable,
+    front,
+    image_import,
+    image_load,
+    image_pull,
+    image_remove,
+    images,
+    mounting,
+    remove,
+    upgrade,
+    volumes,
+)
+from plugind.model import reference
+from support import content, image, invariants
+from support.engine import World, chunks, until
 
 #: The id that a consumer of the front mounts with; it is restored by the prepared world, too.
 FRONT_ID = "f" * 64
+LAYERS = [image.layer({"a": b"lower"}), image.layer({"a": b"upper"})]
+IMAGE = image.config(LAYERS, Cmd=["/a"])
 Operation = Callable[[World], Awaitable[object]]
 
 
@@ -113,6 +129,36 @@ async def front_unmount(world: World) -> None:
     await at_front(world, "VolumeDriver.Unmount", {"Name": "kept", "ID": FRONT_ID})
 
 
+async def pull_image(world: World) -> None:
+    image.publish(world.registry, "test/box", IMAGE, LAYERS)
+    await image_pull.pull_image(
+        world.engine,
+        reference.parse(f"{world.registry.host}/test/box:latest"),
+        credentials=None,
+        progress=world.lines.append,
+    )
+
+
+async def import_image(world: World, name: str = "made:1") -> None:
+    await image_import.import_image(
+        world.engine, chunks(LAYERS[0]), name=reference.parse(name), config={}
+    )
+
+
+async def load_image(world: World) -> None:
+    """The name that it has belongs to the image of `prepare`, from which it moves."""
+    archive = image.archive("kept:1", IMAGE, LAYERS)
+    await image_load.load_images(world.engine, chunks(archive), progress=world.lines.append)
+
+
+async def tag_image(world: World) -> None:
+    await images.tag_image(world.engine, "kept:1", reference.parse("alias:1"))
+
+
+async def remove_image(world: World) -> None:
+    await image_remove.remove_image(world.engine, "kept:1", force=False)
+
+
 OPERATIONS: dict[str, Operation] = {
     "create": create,
     "install": install,
@@ -126,6 +172,11 @@ OPERATIONS: dict[str, Operation] = {
     "remove-volume": remove_volume,
     "mount": mount,
     "unmount": unmount,
+    "pull-image": pull_image,
+    "import-image": import_image,
+    "load-image": load_image,
+    "tag-image": tag_image,
+    "remove-image": remove_image,
     "front-create": front_create,
     "front-remove": front_remove,
     "front-mount": front_mount,
@@ -134,7 +185,11 @@ OPERATIONS: dict[str, Operation] = {
 
 
 async def prepare(world: World) -> None:
-    """`toy` is disabled; `used` runs, with volumes `free` and `kept`, the latter mounted."""
+    """`toy` is disabled; `used` runs, with volumes `free` and `kept`, the latter mounted.
+
+    There is one image, `kept:1`.
+    """
+    await import_image(world, "kept:1")
     await world.install(world.publish("toy"), "toy")
     await world.running("used", description="used")
     for name in ("free", "kept"):

@@ -16,6 +16,7 @@ import pytest
 
 from functional import crash_child
 from plugind import checkpoint, errors
+from plugind.model.image import Image
 from plugind.model.lifecycle import PluginState
 from support import invariants
 from support.engine import World
@@ -110,6 +111,7 @@ async def test_whatever_is_killed_in_the_middle_can_be_done_again(
                 done_already = str(exc)
             else:
                 done_already = ""
+            await world.swept()
             check_done(world, name, f"{point} {done_already}")
             await world.reopen()
             await crash_child.settle(world)
@@ -127,6 +129,7 @@ def check(world: World, base: Path, name: str, point: str) -> None:
         wanted = PluginState.RUNNING if plugin.enabled else PluginState.DISABLED
         assert entry.state is wanted, (where, plugin.name, entry.state)
         assert world.host.is_running(plugin.id) == plugin.enabled, where
+    assert "kept:1" in image_names(world) or name == "remove-image", where
     assert "toy:latest" in records or name == "remove", where
     # Once it has answered, it comes back; before, it does not.
     if name == "enable":
@@ -154,13 +157,24 @@ def check_volumes(world: World, base: Path, where: str) -> None:
         assert held == {"holder", FRONT_HOLDER}, where
 
 
+def image_names(world: World) -> dict[str, Image]:
+    """Return the engine's images by name."""
+    return {name: image for image in world.engine.images.values() for name in image.names}
+
+
 def check_done(world: World, name: str, where: str) -> None:
     """What must hold once the operation was done again."""
     invariants.check(world.layout.root)
     records = invariants.load_records(world.layout.root)
     volumes = invariants.load_volumes(world.layout.root)
     holders = {v: [r.holder for r in world.engine.volume_store.mounts(v)] for v in volumes}
+    images = image_names(world)
     done = {
+        "pull-image": lambda: any(one.endswith("/test/box:latest") for one in images),
+        "import-image": lambda: "made:1" in images,
+        "load-image": lambda: images["kept:1"].raw == crash_child.IMAGE,
+        "tag-image": lambda: images["alias:1"] is images["kept:1"],
+        "remove-image": lambda: "kept:1" not in images,
         "create": lambda: "new:latest" in records,
         "install": lambda: "new:latest" in records,
         "upgrade": lambda: records["toy:latest"]["remote"].endswith(":v2"),

@@ -2,7 +2,8 @@
 # Copyright: plugind.engine contributors
 """What must hold on disk once the engine has settled, whatever happened before.
 
-1. a directory under plugins/ is complete: record, rootfs, every blob it names
+1. a directory under plugins/ is complete: record, rootfs, every blob it names; one under images/ as
+   well: record, rootfs, and no name that another has
 2. `enabled` on disk means that the plugin's socket answered: asked by the tests, which know
 3. a mount reference is there for everything that a driver has mounted: the same
 4. nothing under ingest/ staging/ trash/ is needed, so after a start nothing is there
@@ -44,14 +45,27 @@ def check(root: Path) -> None:
         needed |= {record["manifest_digest"], record["config_digest"], *record["layers"]}
     for directory in sorted((root / "volumes").iterdir()):
         assert (directory / "volume.json").is_file(), directory
+    check_images(root)
     stored = {f"sha256:{path.name}" for path in (root / "blobs" / "sha256").iterdir()}
     assert needed == stored, (needed - stored, stored - needed)
     for name in ("ingest", "staging", "trash", "quarantine"):
         assert not list((root / name).iterdir()), (name, list((root / name).iterdir()))
 
 
+def check_images(root: Path) -> None:
+    """Assert that images are complete and that a name has one of them."""
+    names: list[str] = []
+    for directory in sorted((root / "images").iterdir()):
+        assert {entry.name for entry in directory.iterdir()} == {"image.json", "rootfs"}, directory
+        record = json.loads((directory / "image.json").read_bytes())
+        assert record["id"] == f"sha256:{directory.name}"
+        names += record["names"] + record["digests"]
+    assert len(names) == len(set(names)), names
+
+
 def check_empty(root: Path) -> None:
-    """Assert that nothing is left: no plugin, no volume, no blob, nothing on its way."""
+    """Assert that nothing is left: no plugin, no volume, no image, no blob, nothing on its way."""
     check(root)
+    assert not list((root / "images").iterdir())
     assert not list((root / "plugins").iterdir())
     assert not list((root / "blobs" / "sha256").iterdir())

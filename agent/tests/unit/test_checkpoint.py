@@ -28,7 +28,8 @@ def names_in_source() -> set[str]:
                 found.update(name.replace("{self.operation}", value) for value in operations)
             elif "{operation}" in name:
                 found.update(
-                    name.replace("{operation}", value) for value in ("remove", "volume-remove")
+                    name.replace("{operation}", value)
+                    for value in ("remove", "volume-remove", "image-remove")
                 )
             else:
                 found.add(name)
