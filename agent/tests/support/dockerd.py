@@ -22,7 +22,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 SECONDS = 60.0
@@ -34,20 +34,32 @@ def is_usable() -> bool:
     return os.geteuid() == 0 and all(shutil.which(tool) for tool in tools)
 
 
-def start(directory: Path, *arguments: str) -> str:
-    """Start dockerd below `directory`; return its URL once it answers."""
+def start(
+    directory: Path,
+    *arguments: str,
+    prefix: Sequence[str] = (),
+    legacy: Mapping[str, Path] | None = None,
+) -> str:
+    """Start dockerd below `directory`; return its URL once it answers.
+
+    `prefix` is a command that becomes it (nsenter). `legacy` are sockets of plugins that it does
+    not manage, by name; its /run/docker is then DIR/run, so that they can find what it puts there.
+    """
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     url = f"unix://{directory}/docker.sock"
+    private = "mount -t tmpfs tmpfs /run/docker"
+    if legacy is not None:
+        private = _write_legacy(directory, legacy)
     inner = (
-        "mount -t tmpfs tmpfs /run/docker && exec dockerd --bridge=none --iptables=false "
+        f"{private} && exec dockerd --bridge=none --iptables=false "
         f"--data-root '{directory}/data' --exec-root '{directory}/exec' "
         f"--pidfile '{directory}/dockerd.pid' -H '{url}' " + " ".join(arguments)
     )
     Path("/run/docker").mkdir(exist_ok=True)
     with open(directory / "dockerd.log", "ab") as log:
         process = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", inner],
+            [*prefix, "unshare", "--mount", "--propagation", "private", "sh", "-c", inner],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -63,6 +75,18 @@ def start(directory: Path, *arguments: str) -> str:
             (directory / "dockerd.log").read_text(errors="replace")[-4000:]
         ) from None
     return url
+
+
+def _write_legacy(directory: Path, legacy: Mapping[str, Path]) -> str:
+    """Write a .spec file for each socket; return the commands that show them to dockerd alone."""
+    for name in ("run", "etc/plugins"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    for name, socket_path in legacy.items():
+        (directory / "etc/plugins" / f"{name}.spec").write_text(f"unix://{socket_path}\n")
+    Path("/etc/docker").mkdir(exist_ok=True)
+    return (
+        f"mount --bind '{directory}/run' /run/docker && mount --bind '{directory}/etc' /etc/docker"
+    )
 
 
 def stop(directory: Path) -> None:
@@ -98,10 +122,15 @@ def _command_line(pid: int) -> str:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *arguments: str) -> Iterator[str]:
+def running(
+    directory: Path,
+    *arguments: str,
+    prefix: Sequence[str] = (),
+    legacy: Mapping[str, Path] | None = None,
+) -> Iterator[str]:
     """Run dockerd for the length of a `with`."""
     try:
-        yield start(directory, *arguments)
+        yield start(directory, *arguments, prefix=prefix, legacy=legacy)
     finally:
         stop(directory)
 

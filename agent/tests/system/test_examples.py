@@ -117,18 +117,18 @@ def test_what_is_written_into_the_fifo_is_logged_over_restarts(agent: Agent, bui
         plugin.restart()
         os.write(file, encode_frame("after", 2))
         with read_logs(plugin, Follow=True) as following:
-            both = encode_frame("before", 1) + encode_frame("after", 2)
+            both = encode_frame("before\n", 1) + encode_frame("after\n", 2)
             assert following.read(len(both)) == both
             os.write(file, encode_frame("last", 3))
             plugin.call("LogDriver.StopLogging", File=inner)
-            assert following.read() == encode_frame("last", 3)
+            assert following.read() == encode_frame("last\n", 3)
     finally:
         os.close(file)
     journal = plugin.propagated / f"{CONTAINER}.jsonl"
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [line["line"] for line in lines] == ["before", "after", "last"]
     with read_logs(plugin, Tail=1) as answer:
-        assert answer.read() == encode_frame("last", 3)
+        assert answer.read() == encode_frame("last\n", 3)
 
 
 # --- metrics -------------------------------------------------------------------------------------

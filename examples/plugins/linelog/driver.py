@@ -27,6 +27,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,12 @@ def selection(arguments: Arguments) -> Selection:
     return Selection(tail=tail, follow=bool(config.get("Follow")), **times)
 
 
+def finish(entry: Entry) -> Entry:
+    """A message as it is read back. Lines come without their ends, and are expected with them."""
+    ends = not entry.partial or (entry.part is not None and entry.part.last)
+    return replace(entry, line=entry.line + b"\n") if ends else entry
+
+
 class LineLog:
     """The methods of the protocol."""
 
@@ -226,7 +233,7 @@ class LineLog:
         def frames(client: socket.socket) -> Iterator[bytes]:
             with contextlib.closing(journal.read(wanted, client)) as entries:
                 for entry in entries:
-                    yield encode_frame(entry)
+                    yield encode_frame(finish(entry))
 
         return frames
 

@@ -111,9 +111,9 @@ def test_what_it_says_about_itself(engine: Engine) -> None:
 
 def test_reading_back(engine: Engine) -> None:
     engine.start("f1")
-    written = [entry(second, f"at {second}", "stderr") for second in range(1, 6)]
-    engine.write("f1", *written)
+    engine.write("f1", *(entry(second, f"at {second}", "stderr") for second in range(1, 6)))
     engine.stop("f1")
+    written = [entry(second, f"at {second}\n", "stderr") for second in range(1, 6)]
     assert engine.read() == written
     assert (
         engine.read(Tail=-1, Since="0001-01-01T00:00:00Z", Until="0001-01-01T00:00:00Z") == written
@@ -134,10 +134,10 @@ def test_following(engine: Engine, ends: str) -> None:
     config = {"Until": f"{HOUR}3Z"} if ends == "until" else {}
     connection, response = engine.request(Follow=True, **config)
     framer = Framer()
-    one = encode_frame(entry(1, "one"))
-    assert list(framer.feed(response.read(len(one)))) == [entry(1, "one")]
+    one = encode_frame(entry(1, "one\n"))
+    assert list(framer.feed(response.read(len(one)))) == [entry(1, "one\n")]
     engine.write("f1", entry(2, "two"))
-    assert list(framer.feed(response.read(len(one)))) == [entry(2, "two")]
+    assert list(framer.feed(response.read(len(one)))) == [entry(2, "two\n")]
     if ends == "writer":
         engine.stop("f1")
     elif ends == "until":
@@ -234,12 +234,20 @@ def test_an_engine_that_dies_ends_its_streams(engine: Engine) -> None:
     engine.call("StopLogging", File=str(engine.fifos / "f1"))
 
 
+def test_only_the_last_piece_of_a_long_line_ends_it(engine: Engine) -> None:
+    engine.start("f1")
+    for part in (Part(last=False, id="a", ordinal=1), Part(last=True, id="a", ordinal=2), None):
+        engine.write("f1", Entry("stdout", 1, b"x", partial=True, part=part))
+    engine.stop("f1")
+    assert [found.line for found in engine.read()] == [b"x", b"x\n", b"x"]
+
+
 def test_one_file_for_all_lives_of_a_container(engine: Engine) -> None:
     for name, line in (("f1", "first"), ("f2", "second")):
         engine.start(name)
         engine.write(name, entry(1, line))
         engine.stop(name)
-    assert [found.line for found in engine.read()] == [b"first", b"second"]
+    assert [found.line for found in engine.read()] == [b"first\n", b"second\n"]
 
 
 def test_asked_twice(engine: Engine) -> None:
