@@ -24,11 +24,11 @@ def require_usable(path: Path, *, allow_nonempty: bool) -> tuple[str, ...]:
     Nothing is asked of a file system that is mounted at `path`: whoever calls has seen to that.
     """
     missing: list[str] = []
-    for part in [path, *path.parents]:
+    for part in [*reversed(path.parents), path]:
         try:
             found = part.lstat()
         except FileNotFoundError:
-            missing.insert(0, str(part))
+            missing.append(str(part))
             continue
         except OSError as exc:
             raise errors.Conflict(f'cannot mount at "{path}": {part}: {exc.strerror}') from exc

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Who uses what, from records: messages name holders, force clears, nothing hangs, the gone let go."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from functional.test_supervise import give_up_on
+from plugind import errors
+from plugind.engine import enable, mounting, remove, volumes
+from plugind.model.plugin import Plugin
+from plugind.model.volume import MountRef
+from plugind.store import boot
+from support import invariants
+from support.engine import OPTIONS, World, until
+
+CONTAINER = "c0ffee" + "0" * 58
+CLEARED = "cleared the record of volume v"
+DID_NOT = "but its driver toy:latest did not remove it: "
+
+
+@pytest.fixture
+async def impatient(tmp_path: Path) -> AsyncIterator[World]:
+    """A world whose drivers have no time to think."""
+    options = replace(OPTIONS, list_timeout=0.05, driver_timeout=0.05)
+    async with World(tmp_path, options) as found:
+        yield found
+
+
+async def make(world: World, *names: str, driver: str = "toy") -> None:
+    for name in names:
+        await volumes.create_volume(
+            world.engine, name=name, driver=driver, options=None, labels=None
+        )
+
+
+async def reboot(world: World) -> None:
+    """Lose every process and every mount, and start again."""
+    await world.drop()
+    await world.host.close()
+    world.host.processes.clear()
+    world.machine.reboot()
+    await world.open()
+
+
+async def restart(world: World, plugin: Plugin) -> None:
+    """Let the plugin come back."""
+    world.clock.advance(await world.clock.sleeper())
+    await world.entry(plugin).settled.wait()
+
+
+async def in_background(world: World) -> None:
+    """Wait for what the start left to be done in the background."""
+    await until(lambda: not world.engine.background)
+
+
+def holders(world: World, name: str = "v") -> list[str]:
+    return [ref.holder for ref in world.engine.volume_store.mounts(name)]
+
+
+def methods(world: World, plugin: Plugin) -> list[str]:
+    return [name.rpartition(".")[2] for name, _ in world.host.calls(plugin.id)]
+
+
+# ------------------------------------------------------------------------------------------- in use
+
+
+async def test_a_plugin_in_use_names_volumes_and_their_holders(world: World) -> None:
+    await world.running()
+    await make(world, "a", "b", "c")
+    for name, holder in (("b", "web"), ("b", CONTAINER), ("c", "mount:/srv/c")):
+        await mounting.mount_volume(world.engine, name, holder)
+    words = (
+        "plugin toy:latest is in use: volumes a, b (mounted by c0ffee000000, web), "
+        "c (mounted by mount:/srv/c)"
+    )
+    for story in (
+        enable.disable(world.engine, "toy", force=False),
+        remove.remove(world.engine, "toy", force=False),
+    ):
+        with pytest.raises(errors.Conflict, match=f"^{re.escape(words)}$"):
+            await story
+
+
+async def test_of_many_volumes_ten_are_named(world: World) -> None:
+    await world.running()
+    await make(world, *(f"v{n:02}" for n in range(12)))
+    with pytest.raises(errors.Conflict, match=r": volumes v00, .*, v09, \.\.\.$"):
+        await enable.disable(world.engine, "toy", force=False)
+
+
+async def test_a_mounted_volume_of_a_running_driver_is_refused_with_force_too(
+    world: World,
+) -> None:
+    await world.running()
+    await make(world, "v")
+    await mounting.mount_volume(world.engine, "v", CONTAINER)
+    for force in (False, True):
+        words = rf"^remove v: volume is in use - \[{CONTAINER}\]$"
+        with pytest.raises(errors.Conflict, match=words):
+            await volumes.remove_volume(world.engine, "v", force=force)
+    assert holders(world) == [CONTAINER]
+
+
+# ------------------------------------------------------------------------------------ force clears
+
+
+async def disabled(world: World, plugin: Plugin) -> str:
+    await enable.disable(world.engine, plugin.name, force=True)
+    return "plugin toy:latest found but disabled"
+
+
+async def uninstalled(world: World, plugin: Plugin) -> str:
+    await remove.remove(world.engine, plugin.name, force=True)
+    return 'plugin "toy:latest" not found'
+
+
+async def given_up_on(world: World, plugin: Plugin) -> str:
+    await give_up_on(world, plugin)
+    return "plugin toy:latest found but disabled"
+
+
+@pytest.mark.parametrize("happens", [disabled, uninstalled, given_up_on])
+async def test_force_clears_record_and_references_of_a_driver_that_is_gone(
+    world: World, happens: object
+) -> None:
+    plugin = await world.running()
+    await make(world, "v")
+    await mounting.mount_volume(world.engine, "v", "web")
+    await mounting.mount_volume(world.engine, "v", "db")
+    why = await happens(world, plugin)  # type: ignore[operator]
+    # They stay, and are reported, until somebody says that they shall go.
+    assert [h["Holder"] for h in await mounting.holders(world.engine, "v")] == ["web", "db"]
+    with pytest.raises(errors.Conflict, match=r"^remove v: volume is in use - \[db, web\]$"):
+        await volumes.remove_volume(world.engine, "v", force=False)
+    left = await volumes.remove_volume(world.engine, "v", force=True)
+    assert left.startswith(f"{CLEARED}, and dropped its references (db, web), {DID_NOT}")
+    assert left.endswith(why)
+    assert invariants.load_volumes(world.layout.root) == {}
+    event = (await world.events())[-1]
+    assert (event.action, event.id) == ("destroy", "v")
+    assert event.attributes == {"driver": "toy:latest", "forced": "true", "left": left}
+
+
+@pytest.mark.parametrize("method", ["Get", "Remove"])
+async def test_force_clears_the_record_of_a_driver_that_answers_errors(
+    world: World, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = await world.running()
+    await make(world, "v")
+    world.host.behave(plugin.id, f"fail=VolumeDriver.{method}:backend down")
+    left = await volumes.remove_volume(world.engine, "v", force=True)
+    assert left.startswith(f"{CLEARED}, {DID_NOT}")
+    assert left.endswith("backend down")
+    assert left in caplog.text
+    assert invariants.load_volumes(world.layout.root) == {}
+
+
+@pytest.mark.parametrize("method", ["Get", "Remove"])
+async def test_force_clears_the_record_of_a_driver_that_hangs(
+    impatient: World, method: str
+) -> None:
+    plugin = await impatient.running()
+    await make(impatient, "v")
+    impatient.host.behave(plugin.id, f"hang=VolumeDriver.{method}")
+    with pytest.raises(errors.Unavailable, match="did not answer within"):
+        await volumes.remove_volume(impatient.engine, "v", force=False)
+    left = await volumes.remove_volume(impatient.engine, "v", force=True)
+    assert "did not answer within 0.05 s" in left
+    assert invariants.load_volumes(impatient.layout.root) == {}
+
+
+async def test_force_waits_for_a_driver_that_is_being_restarted(world: World) -> None:
+    plugin = await world.running()
+    await make(world, "v")
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    removing = volumes.remove_volume(world.engine, "v", force=True)
+    world.clock.advance(60)
+    assert await removing == ""
+    assert world.host.volumes[plugin.id] == {}
+
+
+async def test_a_volume_that_was_cleared_can_be_created_again(world: World) -> None:
+    await world.running()
+    await make(world, "vv")
+    await remove.remove(world.engine, "toy", force=True)
+    await volumes.remove_volume(world.engine, "vv", force=True)
+    await make(world, "vv", driver="local")
+    assert invariants.load_volumes(world.layout.root)["vv"]["driver"] == "local"
+
+
+# ------------------------------------------------------------------------------------ nothing hangs
+
+
+@pytest.mark.parametrize("method", ["List", "Capabilities"])
+async def test_a_list_waits_for_no_driver_that_hangs(impatient: World, method: str) -> None:
+    plugin = await impatient.running()
+    await impatient.running("other")
+    await make(impatient, "v")
+    await make(impatient, "w", driver="other")
+    await impatient.reopen()
+    impatient.host.behave(plugin.id, f"hang=VolumeDriver.{method}")
+    listed, warnings = await volumes.list_volumes(impatient.engine)
+    assert [(v["Name"], v["Driver"]) for v in listed] == [
+        ("v", "toy:latest"), ("w", "other:latest"),
+    ]  # fmt: skip
+    if method == "List":
+        assert len(warnings) == 1
+        assert warnings[0].startswith("list toy:latest: ")
+        assert "did not answer within 0.05 s" in warnings[0]
+
+
+async def test_a_search_among_drivers_waits_for_none_that_hangs(impatient: World) -> None:
+    plugin = await impatient.running()
+    other = await impatient.running("other")
+    impatient.host.volumes[other.id]["w"] = {}
+    impatient.host.behave(plugin.id, "hang=VolumeDriver.Get")
+    shown = await volumes.inspect_volume(impatient.engine, "w")
+    assert shown["Driver"] == "other:latest"
+    with pytest.raises(errors.NoSuchVolume):
+        await volumes.inspect_volume(impatient.engine, "nobody")
+
+
+@pytest.mark.parametrize("method", ["Create", "Mount", "Unmount", "Get", "Remove"])
+async def test_every_call_of_a_driver_has_a_deadline(impatient: World, method: str) -> None:
+    plugin = await impatient.running()
+    await make(impatient, "v")
+    await mounting.mount_volume(impatient.engine, "v", "web")
+    impatient.host.behave(plugin.id, f"hang=VolumeDriver.{method}")
+    stories = {
+        "Create": lambda: make(impatient, "w"),
+        "Mount": lambda: mounting.mount_volume(impatient.engine, "v", "db"),
+        "Unmount": lambda: mounting.unmount_volume(impatient.engine, "v", "web"),
+        "Get": lambda: volumes.inspect_volume(impatient.engine, "v"),
+    }
+    if method == "Remove":
+        impatient.host.volumes[plugin.id]["free"] = {}
+        stories["Remove"] = lambda: volumes.remove_volume(impatient.engine, "free", force=False)
+    with pytest.raises(errors.Unavailable, match=r"did not answer within 0\.05 s"):
+        await stories[method]()  # type: ignore[no-untyped-call]
+
+
+async def test_the_volumes_of_a_crashed_driver_stay_listed(world: World) -> None:
+    plugin = await world.running()
+    await make(world, "v")
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    listed, warnings = await volumes.list_volumes(world.engine)
+    assert [v["Name"] for v in listed] == ["v"]
+    assert warnings == ["list toy:latest: plugin toy:latest is backoff"]
+
+
+async def test_the_volumes_of_a_driver_that_was_given_up_on_stay_listed(world: World) -> None:
+    plugin = await world.running()
+    await make(world, "v")
+    await give_up_on(world, plugin)
+    listed, warnings = await volumes.list_volumes(world.engine)
+    assert [v["Name"] for v in listed] == ["v"]
+    [warning] = warnings
+    assert warning.startswith(
+        "list toy:latest: plugin toy:latest found but disabled: cannot enable"
+    )
+
+
+# ----------------------------------------------------------------------------------------- at boot
+
+
+async def held(world: World, *names: str) -> tuple[Plugin, dict[str, MountRef]]:
+    """A running plugin whose volume `v` has these holders."""
+    plugin = await world.running()
+    await make(world, "v")
+    for name in names:
+        await mounting.mount_volume(world.engine, "v", name)
+    return plugin, {ref.holder: ref for ref in world.engine.volume_store.mounts("v")}
+
+
+async def test_a_restart_of_the_agent_keeps_who_may_still_be_there(world: World) -> None:
+    plugin, _ = await held(world, "podman", "dockerd:0123456789ab", "operator")
+    await world.reopen()
+    await in_background(world)
+    assert holders(world) == ["podman", "dockerd:0123456789ab", "operator"]
+    assert "Unmount" not in methods(world, plugin)
+    assert boot.load(world.layout) == "boot-1"
+
+
+async def test_a_holder_that_is_gone_is_unmounted_by_its_driver(world: World) -> None:
+    plugin, refs = await held(world, CONTAINER, "mount:/gone", "web")
+    await world.reopen()
+    await in_background(world)
+    assert holders(world) == ["web"]
+    asked = [body["ID"] for name, body in world.host.calls(plugin.id) if "Unmount" in name]
+    assert asked == [refs[CONTAINER].id, refs["mount:/gone"].id]
+    told = {e.attributes["container"]: e.attributes["reason"] for e in await world.events()}
+    assert told == {
+        CONTAINER: "there is no such container", "mount:/gone": "there is no such host mount",
+    }  # fmt: skip
+
+
+async def test_a_driver_that_cannot_unmount_for_the_gone_keeps_the_reference(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin, _ = await held(world, "mount:/gone")
+    world.host.behave(plugin.id, "fail=VolumeDriver.Unmount:busy")
+    await world.reopen()
+    await in_background(world)
+    assert holders(world) == ["mount:/gone"]
+    assert "cannot release volume v of mount:/gone, which is gone" in caplog.text
+
+
+async def test_a_holder_that_is_gone_and_whose_driver_is_gone_is_dropped(world: World) -> None:
+    await held(world, "mount:/gone", "web")
+    await enable.disable(world.engine, "toy", force=True)
+    await world.reopen()
+    await in_background(world)
+    assert holders(world) == ["web"]
+
+
+async def test_a_reboot_ends_what_processes_held_and_mounts_for_the_rest(world: World) -> None:
+    plugin, refs = await held(world, CONTAINER, "podman", "dockerd:1", "operator")
+    await reboot(world)
+    assert holders(world) == ["operator"]
+    dropped = [e for e in await world.events() if e.action == "unmount"]
+    assert [(e.attributes["container"], e.attributes["reason"]) for e in dropped] == [
+        (name, "the host was rebooted") for name in (CONTAINER, "podman", "dockerd:1")
+    ]
+    await restart(world, plugin)
+    await until(lambda: "Mount" in methods(world, plugin))
+    asked = [body["ID"] for name, body in world.host.calls(plugin.id) if "Mount" in name]
+    assert asked == [refs["operator"].id]
+    assert boot.load(world.layout) == "boot-2"
+    await world.reopen()
+    assert holders(world) == ["operator"]
+
+
+async def test_a_store_of_before_boots_were_recorded_is_not_a_reboot(world: World) -> None:
+    await held(world, "podman")
+    (world.layout.root / boot.NAME).unlink()
+    await world.reopen()
+    assert holders(world) == ["podman"]
+
+
+async def test_a_reboot_mounts_local_volumes_with_options_again(world: World) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    for name, given in (("used", options), ("idle", options), ("plain", None)):
+        await volumes.create_volume(
+            world.engine, name=name, driver="local", options=given, labels=None
+        )
+    path = await mounting.mount_volume(world.engine, "used", "operator")
+    await mounting.mount_volume(world.engine, "plain", "operator")
+    assert world.machine.mounts == {Path(path): options}
+    await reboot(world)
+    await in_background(world)
+    assert world.machine.mounts == {Path(path): options}
+    [event] = await world.events()
+    assert (event.action, event.id) == ("mount", "used")
+    assert event.attributes == {
+        "driver": "local", "container": "operator", "destination": path, "replayed": "true",
+    }  # fmt: skip
+    await world.reopen()
+    await in_background(world)
+    assert await world.events() == []
+
+
+async def test_a_local_volume_that_cannot_be_mounted_again_does_not_keep_the_agent_down(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await volumes.create_volume(
+        world.engine,
+        name="used",
+        driver="local",
+        options={"type": "nfs", "device": ":/srv"},
+        labels=None,
+    )
+    await mounting.mount_volume(world.engine, "used", "operator")
+    world.machine.refuse_mounts = "no route to host"
+    await reboot(world)
+    await in_background(world)
+    assert "cannot replay mount of volume used: no route to host" in caplog.text
+    assert holders(world, "used") == ["operator"]
+
+
+async def test_a_holder_of_a_crashed_driver_gets_its_mount_once(world: World) -> None:
+    # Whoever asks before the replay is served, and the replay does not mount a second time.
+    plugin, refs = await held(world, "web")
+    await enable.disable(world.engine, "toy", force=True)
+    await enable.enable(world.engine, "toy", timeout=5)
+    assert await mounting.mount_volume(world.engine, "v", "web") == refs["web"].mountpoint
+    assert methods(world, plugin).count("Mount") == 1
+    world.entry(plugin).mounted.clear()
+    assert await mounting.mount_volume(world.engine, "v", "web") == refs["web"].mountpoint
+    assert methods(world, plugin).count("Mount") == 2
+
+
+async def test_what_died_with_the_process_is_not_unmounted(world: World) -> None:
+    plugin, _ = await held(world, "web")
+    await enable.disable(world.engine, "toy", force=True)
+    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:down;fail=VolumeDriver.Unmount:what?")
+    await enable.enable(world.engine, "toy", timeout=5)
+    await mounting.unmount_volume(world.engine, "v", "web")
+    assert "Unmount" not in methods(world, plugin)
+    assert holders(world) == []
