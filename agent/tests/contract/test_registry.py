@@ -24,7 +24,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor, Manifest, Platform
 from plugind.registry import client
-from support import docker_registry
+from support import docker_registry, image
 
 CONFIG = b'{"description": "a plugin"}'
 LAYER = bytes(range(256)) * 4096  # larger than one chunk
@@ -204,3 +204,27 @@ async def test_the_rest_of_a_blob_can_be_asked_for(room: Room) -> None:
         assert answer.headers["Content-Range"] == f"bytes 1000-{size - 1}/{size}"
         assert answer.headers["Content-Length"] == str(size - 1000)
         assert (await answer.read(10)) == LAYER[1000:1010]
+
+
+@pytest.mark.parametrize("oci", [True, False])
+async def test_an_image_is_pulled(room: Room, oci: bool) -> None:
+    """Schema2 and OCI manifests with an image's config, through the same calls as a plugin's."""
+    ref = room.ref("library/box:v1")
+    raw = image.config([LAYER])
+    made = image.make_manifest(raw, [LAYER], oci=oci)
+    for content, blob in ((raw, made.config), (LAYER, made.layers[0])):
+        await room.push_blob(ref, blob, content)
+    assert await room.client.push_manifest(ref, made, room.credentials) == made.digest
+    found = await room.client.resolve(ref, room.credentials, kind=manifest_.Kind.IMAGE)
+    assert found == made
+    manifest_.require_image(found, "box")
+    assert await room.client.fetch_bytes(ref, found.config, room.credentials) == raw
+
+
+async def test_no_such_image_is_said_in_dockers_words(room: Room) -> None:
+    ref = room.ref("no/such:v1")
+    with pytest.raises(errors.NotFound) as caught:
+        await room.client.resolve(ref, room.credentials, kind=manifest_.Kind.IMAGE)
+    assert str(caught.value) == (
+        f"manifest for {ref.familiar} not found: manifest unknown: manifest unknown"
+    )

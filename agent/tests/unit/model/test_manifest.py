@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plugind import errors
-from plugind.model import manifest
+from plugind.model import manifest, reference
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor, Index, Manifest, Platform
 
@@ -273,3 +273,72 @@ def test_any_document_is_read_or_refused(document: Any) -> None:
         parse(document)
     except errors.System as exc:
         assert "x/y:z" in str(exc)  # noqa: PT017 - either outcome is right; no other may come
+
+
+def image_manifest(config_type: str, *layers: Descriptor) -> Manifest:
+    config = Descriptor(media_type=config_type, digest=CONFIG.digest, size=1)
+    return manifest.build(config, layers)
+
+
+@pytest.mark.parametrize("kind", manifest.IMAGE_CONFIGS)
+def test_an_image_is_an_image(kind: str) -> None:
+    manifest.require_image(image_manifest(kind, LAYER), "x/y:z")
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (
+            image_manifest(manifest.PLUGIN_CONFIG),
+            'Encountered remote "application/vnd.docker.plugin.v1+json"(plugin) when fetching',
+        ),
+        (
+            image_manifest("application/vnd.x"),
+            'Encountered remote "application/vnd.x"(unknown) when fetching',
+        ),
+        (
+            image_manifest(
+                manifest.OCI_IMAGE_CONFIG,
+                Descriptor(media_type="a/b", digest=LAYER.digest, size=1),
+            ),
+            f"cannot use layer {LAYER.digest} of x/y:z: unknown media type a/b",
+        ),
+    ],
+)
+def test_what_is_no_image(found: Manifest, why: str) -> None:
+    with pytest.raises(errors.System) as caught:
+        manifest.require_image(found, "x/y:z")
+    assert str(caught.value) == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("plugin", "x", "error resolving plugin reference: docker.io/library/x:latest: not found"),
+        ("image", "x", "manifest for x:latest not found: manifest unknown: manifest unknown"),
+        ("image", "h:1/x:y", "manifest for h:1/x:y not found: manifest unknown: manifest unknown"),
+    ],
+)
+def test_each_kind_has_its_words(kind: str, text: str, said: str) -> None:
+    assert str(manifest.Kind(kind).not_found(reference.parse(text))) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "platform"),
+    [
+        ("linux/amd64", "linux/amd64"),
+        ("LINUX/x86_64", "linux/amd64"),
+        ("arm64", "linux/arm64"),
+        ("linux/arm/v6", "linux/arm/v6"),
+        ("armv7l", "linux/arm/v7"),
+        ("windows/amd64", "windows/amd64"),
+    ],
+)
+def test_platforms_as_people_write_them(text: str, platform: str) -> None:
+    assert str(manifest.parse_platform(text)) == platform
+
+
+@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "/amd64"])
+def test_what_is_no_platform(text: str) -> None:
+    with pytest.raises(errors.InvalidParameter, match="invalid OS component"):
+        manifest.parse_platform(text)

@@ -81,6 +81,29 @@ async def test_the_platform_is_chosen_from_an_index(
     assert (await asker.resolve(by_digest, None)).digest == ours
 
 
+async def test_another_platform_may_be_asked_for(
+    registry: FakeRegistry, asker: client.RegistryClient, ref: Reference
+) -> None:
+    ours = registry.add_plugin("vieux/sshfs", "amd64", b'{"description": "amd64"}', [])
+    other = registry.add_plugin("vieux/sshfs", "arm64", b'{"description": "arm64"}', [])
+    entries = {"linux/amd64": ours, "linux/arm64": other}
+    index = registry.add_index("vieux/sshfs", "v1", entries)
+    found = await asker.resolve(ref, None, platform=Platform(os="linux", architecture="arm64"))
+    assert (found.digest, found.index) == (other, index)
+    direct = dataclasses.replace(ref, digest=other)
+    assert (await asker.resolve(direct, None)).index is None
+
+
+async def test_what_is_not_found_has_the_words_of_its_kind(
+    asker: client.RegistryClient, ref: Reference
+) -> None:
+    missing = dataclasses.replace(ref, tag="none")
+    with pytest.raises(errors.NotFound, match=r"^error resolving plugin reference: "):
+        await asker.resolve(missing, None)
+    with pytest.raises(errors.NotFound, match=f"^manifest for {missing.familiar} not found: "):
+        await asker.resolve(missing, None, kind=manifest_.Kind.IMAGE)
+
+
 async def test_an_index_without_our_platform(
     registry: FakeRegistry, asker: client.RegistryClient, ref: Reference
 ) -> None:

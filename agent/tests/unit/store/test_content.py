@@ -9,7 +9,7 @@ import pytest
 
 from plugind import errors
 from plugind.model.digest import Digest
-from plugind.store.content import ContentStore
+from plugind.store.content import ContentStore, Passing
 from plugind.store.layout import Layout
 
 MISSING = Digest.of(b"missing")
@@ -109,3 +109,14 @@ def test_a_full_disk_is_an_error(content: ContentStore) -> None:
             ingest.write(b"x")
         os.close(ingest._fd)
         ingest._fd = kept
+
+
+def test_what_passes_is_measured_and_not_kept(content: ContentStore) -> None:
+    with Passing().ingest() as ingest:
+        assert ingest.write(b"con") == 3
+        ingest.write(memoryview(b"tent"))
+        assert (ingest.size, ingest.digest) == (7, Digest.of(b"content"))
+        assert ingest.commit(Digest.of(b"content")) == ingest.commit()
+        with pytest.raises(errors.DigestMismatch):
+            ingest.commit(Digest.of(b"other"))
+    assert content.digests() == set()

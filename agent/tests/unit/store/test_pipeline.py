@@ -16,7 +16,7 @@ from plugind import errors
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor
 from plugind.store import pipeline
-from plugind.store.content import ContentStore
+from plugind.store.content import ContentStore, Passing
 from plugind.store.layout import Layout
 from plugind.store.limits import Limits
 from plugind.store.pipeline import LayerUnpacker
@@ -197,3 +197,37 @@ def test_unpack_stored_verifies_what_is_on_disk(content: ContentStore, root: Pat
         pipeline.unpack_stored(content, descriptor(BLOB), root)
     with pytest.raises(errors.NotFound):
         pipeline.unpack_stored(content, descriptor(b"absent"), root)
+
+
+def test_a_layer_that_only_passes(content: ContentStore, layout: Layout, root: Path) -> None:
+    with LayerUnpacker(Passing(), descriptor(BLOB), root) as unpacker:
+        unpacker.feed(BLOB)
+        unpacker.finish()
+    assert unpacker.diff_id == Digest.of(RAW)
+    assert (root / "d" / "b").read_bytes() == b"x"
+    assert content.digests() == set()
+    assert not list(layout.ingest.iterdir())
+
+
+def test_what_only_passes_is_verified_as_well(root: Path) -> None:
+    with LayerUnpacker(Passing(), descriptor(b"x" + BLOB[1:]), root) as unpacker:
+        unpacker.feed(BLOB)
+        with pytest.raises(errors.DigestMismatch):
+            unpacker.finish()
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress, bytes])
+def test_chunks_are_extracted_and_hashed(root: Path, compress: Callable[[bytes], bytes]) -> None:
+    blob = compress(RAW)
+    chunks = [blob[at : at + 1000] for at in range(0, len(blob), 1000)]
+    assert pipeline.unpack_chunks(chunks, root, limits=Limits()) == Digest.of(RAW)
+    assert (root / "d" / "b").read_bytes() == b"x"
+
+
+def test_errors_of_reading_are_mapped(root: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield from ()
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(errors.System, match="cannot unpack the thing: Input/output error"):
+        pipeline.unpack_chunks(broken(), root, limits=Limits(), what="the thing")
