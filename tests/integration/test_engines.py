@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support import image
+
 pytestmark = pytest.mark.root
 TARGETS = Path(__file__).parent / "targets"
 PLUGIN = "examples/localdir"
@@ -35,6 +37,15 @@ def prepared(registry: str, directories: dict[str, Path]) -> list[Any]:
 
 
 @pytest.fixture(scope="session")
+def tools(registry: str) -> str:
+    """An image with a shell, in the registry."""
+    if image.REASON:
+        pytest.skip(image.REASON)
+    image.push(registry, "tools/busybox", *image.busybox(), tag="1")
+    return f"{registry}/tools/busybox:1"
+
+
+@pytest.fixture(scope="session")
 def published() -> set[str]:
     return set()
 
@@ -42,7 +53,14 @@ def published() -> set[str]:
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "module"])
 @pytest.mark.parametrize(
     "target",
-    ["module_plugin", "module_plugin_info", "module_plugin_build", "module_volume", "module_apply"],
+    [
+        "module_plugin",
+        "module_plugin_info",
+        "module_plugin_build",
+        "module_volume",
+        "module_apply",
+        "module_run",
+    ],
 )
 def test_target(
     play: Callable[..., str],
@@ -50,6 +68,7 @@ def test_target(
     registry: str,
     directories: dict[str, Path],
     published: set[str],
+    tools: str,
     target: str,
     fast: bool,
 ) -> None:
@@ -58,6 +77,7 @@ def test_target(
         "registry": registry,
         "plugin": PLUGIN,
         "alias": target.replace("module_", "t-").replace("_", "-") + ("-f" if fast else "-m"),
+        "image": tools,
         "directory": str(directories["1"]),
         "plugind_fast_path": fast,
         # Docker Engine before API 1.45 crashes when a plugin is named by digest (moby #47299).
