@@ -68,6 +68,7 @@ async def test_an_install_whose_enable_fails_leaves_nothing(world: World) -> Non
     done = await declare(world, plugins=[toy(world)])
     assert done["failed"]
     assert 'entrypoint "/absent"' in done["msg"]
+    await world.swept()
     invariants.check_empty(world.layout.root)
 
 
@@ -75,6 +76,7 @@ async def test_absent_means_gone(world: World) -> None:
     await world.running()
     done = await declare(world, plugins=[{"name": "toy", "state": "absent", "force": True}])
     assert (done["changed"], done["failed"]) == (True, False), done
+    await world.swept()
     invariants.check_empty(world.layout.root)
 
 

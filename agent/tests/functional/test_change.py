@@ -162,6 +162,7 @@ async def test_a_removed_plugin_leaves_nothing(world: World) -> None:
     plugin = await world.running()
     await enable.disable(world.engine, "toy", force=False)
     await remove.remove(world.engine, "toy", force=False)
+    await world.swept()
     invariants.check_empty(world.layout.root)
     assert lookup.list_plugins(world.engine) == []
     assert not world.engine.log_path(plugin.id).exists()
@@ -175,6 +176,7 @@ async def test_an_enabled_plugin_is_removed_only_by_force(world: World) -> None:
     await remove.remove(world.engine, plugin.id[:8], force=True)
     assert plugin.id not in world.host.processes
     assert not world.layout.socket_dir(plugin.id).exists()
+    await world.swept()
     invariants.check_empty(world.layout.root)
 
 

@@ -38,6 +38,7 @@ async def test_identical_content_can_be_created_twice(world: World) -> None:
     one, two = await world.create("one", body), await world.create("two", body)
     assert one.layers == two.layers
     await remove.remove(world.engine, "one", force=False)
+    await world.swept()
     invariants.check(world.layout.root)
 
 
@@ -129,6 +130,7 @@ async def test_nothing_is_collected_while_a_plugin_is_being_created(world: World
     await remove.remove(world.engine, "old", force=False)
     go_on.set()
     await task
+    await world.swept()
     invariants.check(world.layout.root)
 
 
@@ -149,6 +151,7 @@ async def test_what_is_pushed_can_be_installed_and_is_the_same(world: World) -> 
         "Uploading",
     ]
     await remove.remove(world.engine, name, force=False)
+    await world.swept()
     invariants.check_empty(world.layout.root)
     pulled = await world.install(world.ref("mine", "v1"), "again")
     assert pulled.manifest_digest == digest

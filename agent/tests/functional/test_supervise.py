@@ -122,6 +122,7 @@ async def test_one_that_was_given_up_on_can_be_changed_as_one_that_is_disabled(
 async def test_one_that_was_given_up_on_can_be_removed(world: World) -> None:
     await give_up_on(world, await world.running())
     await remove.remove(world.engine, "toy", force=False)
+    await world.swept()
     invariants.check_empty(world.layout.root)
 
 
@@ -153,6 +154,7 @@ async def test_removing_by_force_ends_the_backoff(world: World) -> None:
     await world.clock.sleeper()
     await remove.remove(world.engine, "toy", force=True)
     world.clock.advance(60)
+    await world.swept()
     invariants.check_empty(world.layout.root)
     assert world.host.starts == [plugin.id]
 

@@ -129,6 +129,12 @@ class World:
         await publish.close(self.engine)
         await self.engine.registry.close()
 
+    async def swept(self) -> None:
+        """Wait until the engine has cleared away what nobody waits for."""
+        for task in list(self.engine.background):
+            if task.get_name().startswith(("empty ", "forget ")):
+                await asyncio.wait([task])
+
     async def reopen(self) -> None:
         """Die, and start again."""
         await self.drop()

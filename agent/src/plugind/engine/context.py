@@ -63,6 +63,7 @@ class Entry:
     scope: str | None = None
     supervisor: asyncio.Task[None] | None = None
     output: asyncio.Task[None] | None = None
+    forgetting: asyncio.Task[None] | None = None
     failures: int = 0
     restarts: int = 0
     last_exit: int | None = None
@@ -183,11 +184,12 @@ class Engine:
     background: set[asyncio.Task[None]] = field(default_factory=set)
     degraded: str | None = None
 
-    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Let work that nobody waits for go on; it ends at `leave`. Its surprises are logged."""
         task = asyncio.create_task(work, name=name)
         self.background.add(task)
         task.add_done_callback(self._spawned_done)
+        return task
 
     def _spawned_done(self, task: asyncio.Task[None]) -> None:
         self.background.discard(task)

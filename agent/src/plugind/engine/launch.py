@@ -3,7 +3,7 @@
 """Starting and stopping a plugin's process: the steps, and their unwinding in reverse order.
 
     start: host facts -> runtime spec -> run -> socket answers -> client
-    stop:  client closed -> TERM, grace, KILL -> runtime forgets it -> mounts released
+    stop:  client closed -> TERM, grace, KILL -> mounts released; the runtime forgets it meanwhile
 
 `Plugin.Activate` is never asked: real plugins answer it wrongly or not at all.
 """
@@ -15,7 +15,7 @@ import contextlib
 import shutil
 
 from plugind import checkpoint, errors, log
-from plugind.engine import logs, ports
+from plugind.engine import ending, logs, ports
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 from plugind.spec import runtime as spec_runtime
@@ -29,6 +29,7 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
     plugin = entry.plugin
     socket_path = engine.socket_path(plugin)
     dirs = engine.dirs(plugin.id)
+    await forgotten(entry)
     facts = await asyncio.to_thread(engine.host.prepare, plugin, dirs)
     spec = spec_runtime.runtime_spec(plugin, dirs, facts)
     log_path = engine.log_path(plugin.id)
@@ -55,17 +56,39 @@ def connect(engine: Engine, entry: Entry) -> None:
 async def stop(engine: Engine, entry: Entry) -> int | None:
     """Stop the plugin's process if it runs and release what it held. Safe to call twice."""
     status = None
+    plugin_id = entry.plugin.id
     if entry.socket is not None:
         await entry.socket.close()
         entry.socket = None
     if entry.container is not None:
         status = await entry.container.stop(engine.options.stop_grace)
-        await entry.container.delete()
+        entry.forgetting = engine.spawn(
+            ending.to_the_end(_forget(engine, plugin_id, entry.container)), f"forget {plugin_id}"
+        )
         entry.container = None
     entry.mounted.clear()
     await logs.end_output(entry)
     await asyncio.to_thread(_release, engine, entry.plugin)
     return status
+
+
+async def forgotten(entry: Entry) -> None:
+    """Wait until the runtime has forgotten the process that was stopped last."""
+    if entry.forgetting is not None:
+        await asyncio.wait([entry.forgetting])
+        entry.forgetting = None
+
+
+async def _forget(engine: Engine, plugin_id: str, container: ports.Container) -> None:
+    """Let the runtime forget a process that has ended: its state, its cgroup, its bundle.
+
+    Nobody waits for it but the next start, which needs the name. A crash leaves it to the boot.
+    """
+    try:
+        await container.delete()
+    except errors.PlugindError as exc:
+        log.warning(f"purging what the runtime could not delete: {exc}", plugin=plugin_id)
+        await engine.runtime.purge(plugin_id)
 
 
 def _release(engine: Engine, plugin: Plugin) -> None:

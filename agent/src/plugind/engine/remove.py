@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Remove a plugin: stop it if forced, rename it away, then delete what was renamed."""
+"""Remove a plugin: stop it if forced, rename it away, delete what was renamed in the background."""
 
 from __future__ import annotations
 
 import asyncio
 
 from plugind import errors
-from plugind.engine import enable, ending, garbage, lookup, publish, references
+from plugind.engine import enable, ending, garbage, launch, lookup, publish, references
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
+from plugind.store import records
 
 
 async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
@@ -35,9 +36,14 @@ async def _remove(engine: Engine, entry: Entry) -> None:
     if entry.plugin.enabled:
         await enable.stop_and_record(engine, entry)
     plugin = entry.plugin
+    await launch.forgotten(entry)
     await asyncio.to_thread(engine.host.release, engine.dirs(plugin.id))
-    await asyncio.to_thread(engine.plugin_store.remove, plugin.id)
+    gone = await asyncio.to_thread(engine.plugin_store.take_out, plugin.id)
     del engine.entries[plugin.id]
+    # Removed is what it is; nobody has to wait until the bytes are gone. A crash leaves them to the
+    # sweep at boot.
+    emptying = asyncio.to_thread(records.empty_trash, gone)
+    engine.spawn(ending.to_the_end(emptying), f"empty {gone.name}")
     await publish.publish(engine)
     for path in (engine.log_path(plugin.id), engine.log_path(plugin.id).with_suffix(".log.1")):
         path.unlink(missing_ok=True)

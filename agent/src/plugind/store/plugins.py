@@ -170,10 +170,17 @@ class PluginStore:
 
     def remove(self, id: str) -> None:
         """Remove a plugin with its data; refused while anything is mounted below it."""
+        records.empty_trash(self.take_out(id))
+
+    def take_out(self, id: str) -> Path:
+        """Remove a plugin but for its bytes, which are in the directory that is returned.
+
+        `records.empty_trash` deletes them, or the sweep at boot.
+        """
         directory = self._layout.plugin_dir(id)
         if not directory.exists():
             raise errors.NotFound(f'plugin "{id}" not found')
-        records.throw_away(self._layout, directory, id, operation="remove")
+        return records.take_out(self._layout, directory, id, operation="remove")
 
     def referenced_blobs(self) -> set[Digest]:
         """Return every blob that an installed or previous version needs.

@@ -90,6 +90,17 @@ def throw_away(
     operation: Literal["remove", "volume-remove", "image-remove"] | None = None,
 ) -> None:
     """Take `directory` out by one rename, then delete it; refused while it holds a live mount."""
+    empty_trash(take_out(layout, directory, name, operation=operation))
+
+
+def take_out(
+    layout: Layout,
+    directory: Path,
+    name: str,
+    *,
+    operation: Literal["remove", "volume-remove", "image-remove"] | None = None,
+) -> Path:
+    """Take `directory` out by one rename; return where it is now, for `empty_trash`."""
     fs.require_unmounted(directory, f"remove {directory}")
     target = layout.trash / f"{name}-{secrets.token_hex(8)}"
     with mapped_errors(f"remove {directory}"):
@@ -99,6 +110,11 @@ def throw_away(
         fs.fsync_dir(directory.parent)
         if operation:
             checkpoint.checkpoint(f"{operation}:after-commit")
+    return target
+
+
+def empty_trash(target: Path) -> None:
+    """Delete what was taken out; what cannot be deleted stays for the next sweep."""
     try:
         fs.remove_tree(target)
     except errors.System as exc:
