@@ -54,7 +54,7 @@ def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[
 
 def plugin(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return one plugin of a declaration."""
-    declared = _given(params, "name", "source", "state", "timeout", "force")
+    declared = _given(params, "name", "source", "state", "timeout", "force", "secret_settings")
     where = declared.get("name") or declared.get("source") or "plugin"
     if params.get("grant") is not None:
         declared["grant"] = grant(params["grant"], where)
@@ -67,7 +67,7 @@ def plugin(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def volume(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return one volume of a declaration."""
-    declared = _given(params, "name", "driver", "state", "recreate", "force")
+    declared = _given(params, "name", "driver", "state", "recreate", "force", "secret_options")
     for key in ("options", "labels"):
         if params.get(key) is not None:
             declared[key] = _texts(params[key], f"{params['name']}: {key}")

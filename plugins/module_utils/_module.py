@@ -23,6 +23,10 @@ from ansible_collections.plugind.engine.plugins.module_utils import (
 )
 
 
+#: Parameters that hold values under names of the plugin's own.
+_UNJUDGED = frozenset(("settings", "options", "plugins", "volumes"))
+
+
 class EngineModule(AnsibleModule):
     """An AnsibleModule that also keeps secrets quiet which only their names give away."""
 
@@ -35,8 +39,14 @@ class EngineModule(AnsibleModule):
         """Write to the target's system log, as every module does with its parameters at its start."""
         self.no_log_values.update(_secrets.values(self.params))
         quiet = {
-            key: remove_values(value, self.no_log_values) for key, value in (log_args or {}).items()
+            # What a plugin's label calls a secret, the agent knows: until then any value may be one.
+            key: "(not logged)"
+            if key in _UNJUDGED and value not in ("", "None")
+            else remove_values(value, self.no_log_values)
+            for key, value in (log_args or {}).items()
         }
+        if quiet:
+            msg = "Invoked with " + " ".join(f"{key}={value}" for key, value in quiet.items())
         super().log(remove_values(msg, self.no_log_values), quiet)
 
 
@@ -51,6 +61,7 @@ def carry_out(module: EngineModule, kind: str) -> None:
     except _declare.Invalid as error:
         result = _result.failure(str(error), params, {})
     else:
+        module.no_log_values.update(_secrets.values(params, _secrets.names(kind, params, answer)))
         result = _result.task_result(kind, answer, params, diff_mode=module.diff_mode)
     for warning in result.pop("warnings", ()):
         module.warn(warning)

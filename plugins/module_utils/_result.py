@@ -24,7 +24,7 @@ def task_result(
     result: dict[str, Any] = {
         "changed": bool(answer.get("changed")),
         "failed": bool(answer.get("failed")),
-        "invocation": invocation(params),
+        "invocation": invocation(params, _secrets.names(kind, params, answer)),
     }
     if kind == "run":
         # What a command writes is what the task is for: nothing in it is masked by its looks.
@@ -53,9 +53,9 @@ def failure(message: str, params: Mapping[str, Any], details: Mapping[str, Any])
     }
 
 
-def invocation(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters as results show them."""
-    return {"module_args": _secrets.masked(dict(params))}
+def invocation(params: Mapping[str, Any], named: _secrets.Names = None) -> dict[str, Any]:
+    """Return the parameters as results show them; see `_secrets.shown`."""
+    return {"module_args": _secrets.shown(params, named)}
 
 
 def render_diff(difference: Mapping[str, Any], engine: Any = None) -> dict[str, Any]:

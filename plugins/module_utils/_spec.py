@@ -52,6 +52,8 @@ PLUGIN: Spec = {
             "devices": {"type": "dict"},
         },
     },
+    # Names, not secrets.
+    "secret_settings": {"type": "list", "elements": "str", "no_log": False},
     "credentials": _credentials(),
     "timeout": {"type": "float"},
     "force": {"type": "bool", "default": False},
@@ -62,6 +64,7 @@ VOLUME: Spec = {
     "driver": {"type": "str", "default": "local"},
     "options": {"type": "dict"},
     "labels": {"type": "dict"},
+    "secret_options": {"type": "list", "elements": "str", "no_log": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "recreate": {
         "type": "str",

@@ -85,6 +85,12 @@ options:
           devices:
             description: Paths of the plugin's devices, by the devices' names.
             type: dict
+      secret_settings:
+        description:
+          - Names of environment variables whose values are secrets although their names do not say so, and V(args) if
+            the arguments are. The agent remembers it. Secrets are shown as C(********).
+        type: list
+        elements: str
       credentials:
         description:
           - What to log in to the registry with. By default, nothing.
@@ -134,13 +140,19 @@ options:
       options:
         description:
           - Options of the driver. Values are texts, see O(plugind.engine.plugin#module:settings).
-          - They are stored on the host, readable for root only, and shown by C(docker volume inspect), as a
-            Docker Engine does. In results and diffs the values of options whose names say that they are secrets
-            are masked.
+          - Secrets among them - by their names (password, token, key, ...), by the plugin's label, or by
+            O(volumes[].secret_options) - reach the driver only. The agent keeps a keyed digest to see whether they
+            differ, and shows C(********). A Docker Engine stores and shows them in clear; results and diffs mask
+            them all the same.
         type: dict
       labels:
         description: Labels of the volume. Other labels that it has are left alone.
         type: dict
+      secret_options:
+        description:
+          - Names of options whose values are secrets although their names do not say so.
+        type: list
+        elements: str
       state:
         description: Whether the volume is there.
         type: str

@@ -76,6 +76,12 @@ options:
       devices:
         description: Paths of the plugin's devices, by the devices' names.
         type: dict
+  secret_settings:
+    description:
+      - Names of environment variables whose values are secrets although their names do not say so, and V(args) if
+        the arguments are. The agent remembers it. Secrets are shown as C(********).
+    type: list
+    elements: str
   timeout:
     description:
       - How many seconds the plugin has until it answers on its socket when it is enabled. By default the

@@ -64,7 +64,7 @@ class FastAction(ActionBase):
         if validated.error_messages:
             outcome = _result.failure(_refusal(self.kind, validated), params, {})
         elif self._is_fast(params, task_vars):
-            outcome = self._call(params)
+            outcome = self._call(params, hidden)
         else:
             return {**base, **self._run_module(task_vars)}
         return {**base, **_censored(outcome, hidden)}
@@ -82,7 +82,8 @@ class FastAction(ActionBase):
             and not _spec.needs_expansion(self.kind, params)
         )
 
-    def _call(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _call(self, params: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
+        """Call the agent; what it says is secret is added to what is `hidden`."""
         check_mode, executable = bool(self._task.check_mode), params["executable"]
         try:
             document = _declare.document(self.kind, params, check_mode=check_mode)
@@ -108,6 +109,7 @@ class FastAction(ActionBase):
             return _result.failure(str(error), params, error.details)
         except _declare.Invalid as error:
             return _result.failure(str(error), params, {})
+        hidden |= _secrets.values(params, _secrets.names(self.kind, params, answer))
         return _result.task_result(self.kind, answer, params, diff_mode=bool(self._task.diff))
 
     def _run_module(self, task_vars: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 """A stand-in for plugind that keeps the contract of its verbs and its state in a file beside itself.
 
 It is copied to where a test wants it. Beside it: state.json, and calls.jsonl with what it was called with.
-Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
+Settings and options called `labelled...` are what a plugin's label calls secrets. Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
 plugin's secrets in the message, `crash` with a traceback.
 """
 
@@ -94,11 +94,17 @@ def apply(document: dict, argv: list[str]) -> dict:
     state, dry_run = load(), "--dry-run" in argv
     answer = {
         "changed": False, "failed": False, "msg": "", "steps": [], "diff": {"before": {}, "after": {}},
-        "plugins": [], "volumes": [], "warnings": [], "engine": "fake",
+        "plugins": [], "volumes": [], "warnings": [], "engine": "fake", "secrets": {},
     }  # fmt: skip
     for kind in ("plugins", "volumes"):
         for declared in document[kind]:
             change(kind, declared, state, dry_run, answer)
+            values = {
+                **(declared.get("options") or {}),
+                **declared.get("settings", {}).get("env", {}),
+            }
+            labelled = [name for name in values if name.lower().startswith("labelled")]
+            answer["secrets"][f"{kind[:-1]} {declared.get('name')}"] = labelled
             if declared.get("name") == "warn":
                 answer["warnings"].append("this one is odd")
     STATE.write_text(json.dumps(state))

@@ -121,7 +121,7 @@ def test_check_mode_changes_nothing(play, fake) -> None:
 def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
     log = tmp_path / "ansible.log"
     # By variables: an error of Ansible's shows the lines of the playbook that it comes from.
-    numbers = ["one", "two", "three", "five", "six"]
+    numbers = ["one", "two", "three", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
     values = {number: f"planted-{number}" for number in numbers}
     variables = tmp_path / "vars.json"
     variables.write_text(json.dumps({**values, "four": "p-4"}))
@@ -139,8 +139,29 @@ def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
         {
             "plugind.engine.apply": {
                 "executable": str(fake.path),
-                "plugins": [{"source": SOURCE, "name": "y", **secrets}],
-                "volumes": [{"name": "v", "options": {"password": "{{ six }}"}}],
+                "plugins": [
+                    {
+                        "source": SOURCE,
+                        "name": "y",
+                        "credentials": secrets["credentials"],
+                        "settings": {
+                            "env": {"NAMED": "{{ seven }}", "LABELLED": "{{ eight }}"},
+                            "args": ["--x", "{{ nine }}"],
+                        },
+                        "secret_settings": ["NAMED", "args"],
+                    }
+                ],
+                "volumes": [
+                    {
+                        "name": "v",
+                        "options": {
+                            "password": "{{ six }}",
+                            "named": "{{ ten }}",
+                            "labelled": "{{ eleven }}",
+                        },
+                        "secret_options": ["named"],
+                    }
+                ],
             }
         },
         arguments=("-vvvv", "--diff", f"-e@{variables}"),

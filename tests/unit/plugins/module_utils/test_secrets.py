@@ -22,9 +22,64 @@ def test_harmless_names(name: str) -> None:
 
 
 def test_the_agent_judges_alike() -> None:
-    masking = pytest.importorskip("plugind.model.masking")
-    assert masking.MASK == _secrets.MASK
-    assert masking._SECRET.pattern == _secrets._TELLING.pattern
+    secrets = pytest.importorskip("plugind.model.secrets")
+    assert (secrets.MASK, secrets.PATTERNS) == (_secrets.MASK, _secrets.PATTERNS)
+    parts = ("_LONG", "_ABOUT")
+    assert [getattr(secrets, name) for name in parts] == [getattr(_secrets, n) for n in parts]
+    assert secrets._WORD.pattern == _secrets._WORD.pattern
+    words = (
+        "password",
+        "sshkey",
+        "monkeys",
+        "keyring",
+        "pass",
+        "passed",
+        "AWSACCESSKEYID",
+        "author",
+    )
+    names = [f"{first}{second}" for first in words for second in ("", "_file", "_x", "Token", "s")]
+    assert [n for n in names if secrets.DEFAULT.covers(n)] == [
+        n for n in names if _secrets.is_secret(n)
+    ]
+
+
+def test_names_of_the_task_and_of_the_agent() -> None:
+    params = {
+        "plugins": [
+            {"secret_settings": ["A"], "settings": {"env": {"A": "aaaaaa", "B": "bbbbbb"}}}
+        ],
+        "volumes": [{"secret_options": ["c"], "options": {"c": "cccccc", "d": "dddddd"}}],
+    }
+    answer = {"secrets": {"volume/v": ["d"]}}
+    assert _secrets.names("apply", params, answer) == {"A", "c", "d"}
+    assert _secrets.names("apply", params, {}) is None
+    assert _secrets.names("volume_info", {}, {}) == frozenset()
+    assert _secrets.values(params) == {"aaaaaa", "cccccc"}
+    assert _secrets.values(params, frozenset({"d"})) == {"aaaaaa", "cccccc", "dddddd"}
+
+
+def test_arguments_can_be_secrets() -> None:
+    params = {"settings": {"args": "--x sesame1", "env": None}, "secret_settings": ["args"]}
+    assert _secrets.values(params) == {"sesame1"}
+    named = _secrets.names("plugin", params, {"secrets": {}})
+    assert _secrets.shown(params, named)["settings"] == {"args": _secrets.MASK, "env": None}
+
+
+def test_parameters_are_shown_once_the_agent_has_judged_them() -> None:
+    params = {
+        "name": "v",
+        "options": {"host": "h", "token": "t", "x": "1", "off": ""},
+        "labels": None,
+    }
+    hidden = {"host": "********", "token": "********", "x": "********", "off": ""}
+    assert _secrets.shown(params, None) == {**params, "options": hidden}
+    judged = {"host": "h", "token": "********", "x": "********", "off": ""}
+    assert _secrets.shown(params, frozenset({"x"})) == {**params, "options": judged}
+    several = {"volumes": [params], "plugins": [{"settings": {"args": ["a"], "env": {"A": "1"}}}]}
+    assert _secrets.shown(several, None) == {
+        "volumes": [{**params, "options": hidden}],
+        "plugins": [{"settings": {"args": "********", "env": {"A": "********"}}}],
+    }
 
 
 def test_values_are_collected_at_any_depth() -> None:
