@@ -26,6 +26,7 @@ from plugind.engine import (
     configure,
     enable,
     front,
+    host_mounts,
     image_import,
     image_load,
     image_pull,
@@ -36,7 +37,7 @@ from plugind.engine import (
     upgrade,
     volumes,
 )
-from plugind.model import reference
+from plugind.model import host_mount, reference
 from support import content, image, invariants
 from support.engine import World, chunks, until
 
@@ -159,6 +160,18 @@ async def remove_image(world: World) -> None:
     await image_remove.remove_image(world.engine, "kept:1", force=False)
 
 
+async def mount_on_host(world: World) -> None:
+    path = world.layout.root.parent / "mnt" / "new"
+    asked = host_mount.parse({"path": str(path), "volume": "seen"})
+    await host_mounts.mount_on_host(world.engine, asked)
+
+
+async def unmount_on_host(world: World) -> None:
+    # By what is recorded: the world is a copy, and its record names the first one's directory.
+    found = [path for path in world.engine.host_mounts if path.endswith("/old")]
+    await host_mounts.unmount_on_host(world.engine, found[0] if found else "/old", force=False)
+
+
 OPERATIONS: dict[str, Operation] = {
     "create": create,
     "install": install,
@@ -172,6 +185,8 @@ OPERATIONS: dict[str, Operation] = {
     "remove-volume": remove_volume,
     "mount": mount,
     "unmount": unmount,
+    "host-mount": mount_on_host,
+    "host-unmount": unmount_on_host,
     "pull-image": pull_image,
     "import-image": import_image,
     "load-image": load_image,
@@ -192,11 +207,13 @@ async def prepare(world: World) -> None:
     await import_image(world, "kept:1")
     await world.install(world.publish("toy"), "toy")
     await world.running("used", description="used")
-    for name in ("free", "kept"):
+    for name in ("free", "kept", "seen"):
         await volumes.create_volume(
             world.engine, name=name, driver="used", options=None, labels={"of": name}
         )
     await mounting.mount_volume(world.engine, "kept", "holder")
+    old = host_mount.parse({"path": str(world.layout.root.parent / "mnt/old"), "volume": "seen"})
+    await host_mounts.mount_on_host(world.engine, old)
     await at_front(world, "VolumeDriver.Mount", {"Name": "kept", "ID": FRONT_ID})
 
 
@@ -225,7 +242,7 @@ def boot(base: Path) -> World:
     world = World(base)
     used = invariants.load_records(world.layout.root).get("used:latest")
     if used is not None:
-        backend: dict[str, dict[str, Any]] = {"free": {}, "kept": {}}
+        backend: dict[str, dict[str, Any]] = {"free": {}, "kept": {}, "seen": {}}
         for method, body in read_journal(base):
             if method == "Create":
                 backend[body["Name"]] = body["Opts"] or {}

@@ -187,9 +187,22 @@ def check_done(world: World, name: str, where: str) -> None:
         "remove-volume": lambda: "free" not in volumes,
         "mount": lambda: holders["free"] == ["web"],
         "unmount": lambda: holders["kept"] == [FRONT_HOLDER],
+        "host-mount": lambda: is_on_host(world, "new"),
+        "host-unmount": lambda: not is_on_host(world, "old"),
         "front-create": lambda: volumes["new"]["options"] == {"o": "1"},
         "front-remove": lambda: "free" not in volumes,
         "front-mount": lambda: holders["free"] == [FRONT_HOLDER],
         "front-unmount": lambda: holders["kept"] == ["holder"],
     }[name]
     assert done(), where
+
+
+def is_on_host(world: World, name: str) -> bool:
+    """True if the mount is recorded, held and seen, False if it is none of them."""
+    recorded = [path for path in world.engine.host_mounts if path.endswith(f"/{name}")]
+    refs = world.engine.volume_store.mounts("seen")
+    held = [ref.holder for ref in refs if ref.holder.endswith(f"/{name}")]
+    assert held == [f"mount:{path}" for path in recorded]
+    seen = [mount.path for mount in world.machine.table if mount.path.endswith(f"/{name}")]
+    assert seen == recorded
+    return bool(recorded)

@@ -214,7 +214,13 @@ async def _ensure(engine: Engine, mount: HostMount, *, replayed: bool = False) -
 async def _unmake(engine: Engine, mount: HostMount, *, force: bool) -> str:
     path = Path(mount.path)
     table = await asyncio.to_thread(engine.host.mount_table)
-    state = host_mount.state(mount, _stack(path, table), await _shown(engine, mount, table))
+    stack = _stack(path, table)
+    state = host_mount.state(mount, stack, await _shown(engine, mount, table))
+    if state == COVERED and mount.bound in [source for source, _ in stack]:
+        top = stack_at(path, table)[-1]
+        raise errors.Conflict(
+            f'cannot unmount "{path}": {top.fstype} from "{top.source}" is mounted over it'
+        )
     if state in (MOUNTED, STALE):
         # Nobody can finish anything in a mount that is dead.
         await asyncio.to_thread(engine.host.unbind, path, detach=force or state == STALE)

@@ -1,0 +1,423 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""Volumes mounted on the host: made once, kept, repaired, restored, taken away again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functional.test_supervise import give_up_on
+from plugind import errors
+from plugind.engine import enable, host_mounts, mounting, remove, volumes
+from plugind.host.mounts import stack_at
+from plugind.model import host_mount
+from plugind.model.plugin import Plugin
+from support.engine import World, until
+
+
+@pytest.fixture
+async def plugin(world: World) -> Plugin:
+    """An enabled driver with the volume `v`."""
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    return plugin
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mnt" / "v"
+
+
+async def mount(world: World, path: Path, volume: str = "v", **more: Any) -> dict[str, Any]:
+    allow_nonempty = more.pop("allow_nonempty", False)
+    wanted = host_mount.parse({"path": str(path), "volume": volume, **more})
+    return await host_mounts.mount_on_host(world.engine, wanted, allow_nonempty=allow_nonempty)
+
+
+async def unmount(world: World, path: Path, *, force: bool = False) -> str:
+    return await host_mounts.unmount_on_host(world.engine, str(path), force=force)
+
+
+async def state(world: World, path: Path) -> str:
+    found = await host_mounts.inspect_host_mount(world.engine, str(path))
+    return str(found["State"])
+
+
+async def in_words(words: str, kind: type[Exception], story: Awaitable[Any]) -> None:
+    with pytest.raises(kind, match=f"^{re.escape(words)}$"):
+        await story
+
+
+def stack(world: World, path: Path) -> list[tuple[str, str]]:
+    return [(m.device, m.root) for m in stack_at(path, world.machine.table)]
+
+
+def holders(world: World) -> list[str]:
+    return [ref.holder for ref in world.engine.volume_store.mounts("v")]
+
+
+def count(world: World, plugin: Plugin, method: str) -> int:
+    return sum(name.endswith(f".{method}") for name, _ in world.host.calls(plugin.id))
+
+
+def records(world: World) -> list[Path]:
+    return sorted(world.layout.mounts.iterdir())
+
+
+async def told(world: World) -> list[str]:
+    """The volume events, as `action destination-or-holder [replayed]`."""
+    return [
+        " ".join(
+            filter(
+                None,
+                [e.action, e.attributes.get("container", ""), e.attributes.get("replayed", "")],
+            )
+        )
+        for e in await world.events()
+        if e.type == "volume" and e.action != "create"
+    ]
+
+
+# ---------------------------------------------------------------------------------- mount, unmount
+
+
+async def test_a_volume_is_seen_at_a_path_of_the_host(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    shown = await mount(world, path)
+    assert shown == {
+        "Path": str(path), "Volume": "v", "ReadOnly": False, "Propagation": "rprivate",
+        "State": "mounted", "Error": "",
+    }  # fmt: skip
+    source = stack_at(world.layout.propagated_mount(plugin.id), world.machine.table)[-1]
+    assert stack(world, path) == [(source.device, "/v")]
+    assert holders(world) == [f"mount:{path}"]
+    assert path.stat().st_mode & 0o777 == 0o755
+    events = (await world.events())[-2:]
+    assert [(e.action, e.attributes) for e in events] == [
+        (
+            "mount",
+            {
+                "driver": "toy:latest",
+                "container": f"mount:{path}",
+                "destination": str(world.layout.propagated_mount(plugin.id) / "v"),
+            },
+        ),
+        (
+            "attach",
+            {
+                "driver": "toy:latest",
+                "destination": str(path),
+                "source": str(world.layout.propagated_mount(plugin.id) / "v"),
+            },
+        ),
+    ]
+
+
+async def test_mounting_again_changes_nothing(world: World, plugin: Plugin, path: Path) -> None:
+    first = await mount(world, path)
+    before = await told(world)
+    assert await mount(world, path, mode="0700") == first
+    assert await told(world) == before
+    assert len(stack(world, path)) == count(world, plugin, "Mount") == len(records(world)) == 1
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_it_is_taken_away_with_what_was_made_for_it(world: World, path: Path) -> None:
+    await mount(world, path)
+    assert await unmount(world, path) == ""
+    assert stack(world, path) == holders(world) == records(world) == []
+    assert not path.parent.exists()
+    assert (await told(world))[-2:] == [f"unmount mount:{path}", "detach"]
+    words = f'no volume is mounted at "{path}"'
+    await in_words(words, errors.NotFound, unmount(world, path))
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_a_directory_that_was_there_stays(world: World, path: Path) -> None:
+    path.mkdir(parents=True, mode=0o711)
+    await mount(world, path, mode="0700")
+    assert path.stat().st_mode & 0o777 == 0o711
+    await unmount(world, path)
+    assert path.is_dir()
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_how_it_is_mounted_is_passed_on(world: World, path: Path) -> None:
+    await mount(world, path, read_only=True, propagation="slave", mode="0700")
+    assert stack_at(path, world.machine.table)[-1].options == ("ro", "slave")
+    assert path.stat().st_mode & 0o777 == 0o700
+    words = f'cannot mount volume v at "{path}": volume v is mounted there (read-only, slave)'
+    await in_words(words, errors.Conflict, mount(world, path))
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_a_volume_can_be_at_many_paths(world: World, path: Path) -> None:
+    other = path.with_name("other")
+    await mount(world, path)
+    await mount(world, other)
+    await unmount(world, path)
+    assert await state(world, other) == "mounted"
+    assert holders(world) == [f"mount:{other}"]
+    listed = await host_mounts.list_host_mounts(world.engine)
+    assert [found["Path"] for found in listed] == [str(other)]
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_a_volume_that_is_mounted_on_the_host_is_in_use(world: World, path: Path) -> None:
+    await mount(world, path)
+    words = f"remove v: volume is in use - [mount:{path}]"
+    await in_words(words, errors.Conflict, volumes.remove_volume(world.engine, "v", force=True))
+    words = f"plugin toy:latest is in use: volumes v (mounted by mount:{path})"
+    await in_words(words, errors.Conflict, enable.disable(world.engine, "toy", force=False))
+
+
+# ----------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_what_stands_in_the_way_is_said_and_nothing_stays(world: World, path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / "file").touch()
+    words = f'cannot mount at "{path}": the directory is not empty, it has "file"'
+    await in_words(words, errors.Conflict, mount(world, path))
+    (path / "file").unlink()
+    world.machine.mounted_by_hand(path)
+    words = f'cannot mount at "{path}": it is a mount point already (tmpfs from "somebody")'
+    await in_words(words, errors.Conflict, mount(world, path))
+    world.machine.unmounted_by_hand(path)
+    with pytest.raises(errors.InvalidParameter, match="it is in .*, which is the agent's own"):
+        await mount(world, world.layout.root / "volumes" / "x")
+    with pytest.raises(errors.InvalidParameter, match="it would hide"):
+        await mount(world, world.layout.root.parent)
+    await in_words("get w: no such volume", errors.NoSuchVolume, mount(world, path, "w"))
+    with pytest.raises(errors.InvalidParameter, match="no-such-user"):
+        await mount(world, path, owner="no-such-user")
+    assert records(world) == holders(world) == []
+    assert await told(world) == []
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_what_a_directory_has_can_be_hidden_on_request(world: World, path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / "file").touch()
+    await mount(world, path, allow_nonempty=True)
+    assert await state(world, path) == "mounted"
+
+
+async def test_a_driver_that_cannot_mount_leaves_nothing(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:no route to host")
+    words = "cannot mount volume v: no route to host"
+    await in_words(words, errors.System, mount(world, path))
+    assert records(world) == holders(world) == stack(world, path) == []
+    assert not path.parent.exists()
+    assert world.engine.host_mounts == {}
+
+
+async def test_a_mount_in_use_is_only_taken_away_with_force(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    world.machine.busy[path] = "process 7 (vi)"
+    words = f'cannot unmount "{path}": it is used by process 7 (vi)'
+    await in_words(words, errors.Conflict, unmount(world, path))
+    assert await state(world, path) == "mounted"
+    assert await unmount(world, path, force=True) == ""
+    assert stack(world, path) == []
+    assert count(world, plugin, "Unmount") == 1
+
+
+async def test_a_driver_that_cannot_unmount_needs_force(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    world.host.behave(plugin.id, "fail=VolumeDriver.Unmount:busy")
+    words = "cannot unmount volume v: busy"
+    await in_words(words, errors.System, unmount(world, path))
+    assert len(records(world)) == len(holders(world)) == 1
+    left = await unmount(world, path, force=True)
+    assert left == f'dropped the reference of "{path}", but {words}'
+    assert records(world) == holders(world) == []
+
+
+@pytest.mark.parametrize("how", ["disabled", "uninstalled", "given up on"])
+async def test_a_driver_that_is_gone_need_not_be_asked(
+    world: World, plugin: Plugin, path: Path, how: str
+) -> None:
+    await mount(world, path)
+    if how == "given up on":
+        await give_up_on(world, plugin)
+    else:
+        await enable.disable(world.engine, "toy", force=True)
+    if how == "uninstalled":
+        await remove.remove(world.engine, "toy", force=True)
+    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
+    assert shown["State"] == "stale"
+    assert "found but disabled" in shown["Error"] or "not found" in shown["Error"]
+    assert await unmount(world, path) == ""
+    assert stack(world, path) == records(world) == holders(world) == []
+
+
+async def test_a_volume_that_was_cleared_leaves_a_mount_that_can_be_taken_away(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    await remove.remove(world.engine, "toy", force=True)
+    await volumes.remove_volume(world.engine, "v", force=True)
+    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
+    assert (shown["State"], shown["Error"]) == ("stale", "get v: no such volume")
+    await unmount(world, path)
+    assert stack(world, path) == records(world) == []
+    assert plugin.id not in world.engine.entries
+
+
+# -------------------------------------------------------------------------------------------- drift
+
+
+async def test_what_was_unmounted_by_hand_is_seen_and_repaired(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    world.machine.unmounted_by_hand(path)
+    assert await state(world, path) == "unmounted"
+    assert (await mount(world, path))["State"] == "mounted"
+    assert count(world, plugin, "Mount") == 1
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_what_was_mounted_over_it_by_hand_is_seen_and_left(world: World, path: Path) -> None:
+    await mount(world, path)
+    world.machine.mounted_by_hand(path)
+    assert await state(world, path) == "covered"
+    words = f'cannot mount volume v at "{path}": tmpfs from "somebody" is mounted there'
+    await in_words(words, errors.Conflict, mount(world, path))
+    words = f'cannot unmount "{path}": tmpfs from "somebody" is mounted over it'
+    await in_words(words, errors.Conflict, unmount(world, path))
+    world.machine.unmounted_by_hand(path)
+    await unmount(world, path)
+
+
+# ------------------------------------------------------------------------------- crashes and reboots
+
+
+async def test_after_a_crash_of_the_plugin_it_is_seen_again(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    [old] = stack(world, path)
+    with world.engine.events.subscribe() as stream:
+        world.host.kill(plugin.id)
+        await world.clock.sleeper()
+        # Whoever looks meanwhile gets the dead mount's error, not an empty directory.
+        assert stack(world, path) == [old]
+        assert await state(world, path) == "stale"
+        world.clock.advance(60)
+        events = [await anext(stream) for _ in range(5)]
+    assert [e.action for e in events] == ["died", "restarted", "mount", "detach", "attach"]
+    assert [e.attributes.get("replayed") for e in events[2:]] == ["true", None, "true"]
+    assert events[4].attributes["destination"] == str(path)
+    [new] = stack(world, path)
+    assert new != old
+    assert await state(world, path) == "mounted"
+    # Another holder gets the volume at once.
+    await mounting.mount_volume(world.engine, "v", "new")
+
+
+async def test_a_plugin_that_cannot_mount_again_is_said_and_repaired_by_the_next_run(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    await enable.disable(world.engine, "toy", force=True)
+    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:down")
+    await enable.enable(world.engine, "toy", timeout=5)
+    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
+    assert shown["State"] == "stale"
+    assert shown["Error"] == "plugin toy:latest has not mounted volume v again"
+    await in_words("cannot mount volume v: down", errors.System, mount(world, path))
+    assert len(holders(world)) == 1
+    world.host.behave(plugin.id, "")
+    assert (await mount(world, path))["State"] == "mounted"
+
+
+async def test_a_restart_of_the_agent_touches_nothing(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    before = stack(world, path)
+    await world.reopen()
+    await until(lambda: not world.engine.background)
+    assert stack(world, path) == before
+    assert await state(world, path) == "mounted"
+    assert count(world, plugin, "Mount") == 1
+    assert await told(world) == []
+
+
+@pytest.mark.usefixtures("plugin")
+async def test_what_was_unmounted_while_the_agent_was_away_is_restored(
+    world: World, path: Path
+) -> None:
+    await mount(world, path)
+    world.machine.unmounted_by_hand(path)
+    await world.reopen()
+    await until(lambda: not world.engine.background)
+    assert await state(world, path) == "mounted"
+
+
+async def test_a_reboot_brings_it_back_once_its_plugin_runs(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    await mount(world, path)
+    await world.drop()
+    await world.host.close()
+    world.host.processes.clear()
+    world.machine.reboot()
+    path.rmdir()  # as on a tmpfs
+    await world.open()
+    await until(lambda: not world.engine.background)
+    assert await state(world, path) == "unmounted"
+    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
+    assert shown["Error"] == "plugin toy:latest is backoff"
+    world.clock.advance(await world.clock.sleeper())
+    await until(lambda: stack(world, path))
+    assert await state(world, path) == "mounted"
+    assert count(world, plugin, "Mount") == 1
+    assert holders(world) == [f"mount:{path}"]
+
+
+async def test_a_local_volume_is_mounted_too_and_again_after_a_reboot(
+    world: World, path: Path
+) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    await volumes.create_volume(
+        world.engine, name="lv", driver="local", options=options, labels=None
+    )
+    await mount(world, path, "lv")
+    data = world.engine.volume_store.data_dir("lv")
+    assert stack(world, path) == stack(world, data)
+    world.machine.reboot()
+    await world.reopen()
+    await until(lambda: not world.engine.background)
+    assert stack(world, path) == stack(world, data) != []
+    assert await state(world, path) == "mounted"
+
+
+async def test_a_broken_record_is_set_aside(world: World, plugin: Plugin, path: Path) -> None:
+    await mount(world, path)
+    [directory] = records(world)
+    (directory / "mount.json").write_text("{}")
+    await world.reopen()
+    await until(lambda: not world.engine.background)
+    assert records(world) == []
+    assert world.engine.host_mounts == {}
+    # Nobody knows of the holder any more, so the volume is let go.
+    assert holders(world) == []
+    assert count(world, plugin, "Unmount") == 1
+    [kept] = (world.layout.root / "quarantine").iterdir()
+    assert (kept / "mount.json").exists()
