@@ -17,6 +17,7 @@ import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 
+from fakes.container_stories import FakeContainers
 from plugind import errors
 from plugind.engine.context import EngineOptions
 from plugind.model import config, event, image, manifest, privileges, settings, volume
@@ -64,8 +65,9 @@ def make_plugin(name, *, enabled=False, document=None):
     )
 
 
-class FakeStories:
+class FakeStories(FakeContainers):
     def __init__(self):
+        super().__init__()
         self.plugins = {}
         self.volumes = {}
         self.mounts = {}

@@ -131,18 +131,7 @@ async def attach(call: Call) -> web.StreamResponse:
 async def logs(call: Call) -> web.StreamResponse:
     """Stream a container's output from its log."""
     entry = _find(call)
-    tail = call.query.get("tail", "")
-    wanted = container_logs.Wanted(
-        stdout=call.flag("stdout"),
-        stderr=call.flag("stderr"),
-        timestamps=call.flag("timestamps"),
-        follow=call.flag("follow"),
-        tail=int(tail) if tail.isascii() and tail.isdecimal() and len(tail) < 10 else None,
-        since_ns=wire.parse_moment(call.query.get("since", "")) or None,
-        until_ns=wire.parse_moment(call.query.get("until", "")) or None,
-    )
-    if not wanted.stdout and not wanted.stderr:
-        raise errors.InvalidParameter("Bad parameters: you must choose at least one stream")
+    wanted = _wanted_output(call)
     tty = entry.container.process.tty
 
     async def frames() -> AsyncIterator[bytes]:
@@ -173,6 +162,23 @@ async def unserved(call: Call) -> NoReturn:
     """Refuse what this engine does not do with containers, by name."""
     what = call.request.path.rstrip("/").rpartition("/")[2]
     raise errors.Unsupported(f"plugind does not support {what} of containers")
+
+
+def _wanted_output(call: Call) -> container_logs.Wanted:
+    """Read the query of `logs`."""
+    tail = call.query.get("tail", "")
+    wanted = container_logs.Wanted(
+        stdout=call.flag("stdout"),
+        stderr=call.flag("stderr"),
+        timestamps=call.flag("timestamps"),
+        follow=call.flag("follow"),
+        tail=int(tail) if tail.isascii() and tail.isdecimal() and len(tail) < 10 else None,
+        since_ns=wire.parse_moment(call.query.get("since", "")) or None,
+        until_ns=wire.parse_moment(call.query.get("until", "")) or None,
+    )
+    if not wanted.stdout and not wanted.stderr:
+        raise errors.InvalidParameter("Bad parameters: you must choose at least one stream")
+    return wanted
 
 
 def _find(call: Call) -> ContainerEntry:

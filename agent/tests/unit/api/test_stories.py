@@ -10,7 +10,7 @@ import pytest
 
 from plugind.api import ports, stories
 
-NAMES = [name for name in vars(ports.Stories) if not name.startswith("_")]
+NAMES = [name for name in dir(ports.Stories) if not name.startswith("_")]
 
 
 def test_every_story_is_exported():

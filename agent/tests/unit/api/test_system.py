@@ -49,7 +49,6 @@ GET v1.41/                   404  .message=page not found
 GET nosuch                   404  .message=page not found
 POST _ping                   404  .message=page not found
 HEAD version                 404  =
-POST containers/create       404  .message=page not found
 """
 
 
