@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors
-from plugind.engine import enable, ending, garbage, launch, lookup, publish, references
+from plugind.engine import enable, ending, garbage, lookup, publish, references
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 from plugind.store import records
@@ -36,7 +36,6 @@ async def _remove(engine: Engine, entry: Entry) -> None:
     if entry.plugin.enabled:
         await enable.stop_and_record(engine, entry)
     plugin = entry.plugin
-    await launch.forgotten(entry)
     await asyncio.to_thread(engine.host.release, engine.dirs(plugin.id))
     gone = await asyncio.to_thread(engine.plugin_store.take_out, plugin.id)
     del engine.entries[plugin.id]
@@ -47,4 +46,4 @@ async def _remove(engine: Engine, entry: Entry) -> None:
     await publish.publish(engine)
     for path in (engine.log_path(plugin.id), engine.log_path(plugin.id).with_suffix(".log.1")):
         path.unlink(missing_ok=True)
-    await garbage.collect(engine)
+    engine.spawn(garbage.collect(engine), "empty blobs")
