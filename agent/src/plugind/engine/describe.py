@@ -38,6 +38,7 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
     """Return the running state of a plugin, beside what `docker plugin inspect` shows."""
     entry = engine.entries[plugin.id]
     running = entry.container is not None
+    front = engine.fronts.get(plugin.name)
     return {
         "State": entry.state.value,
         "Pid": entry.container.pid if entry.container is not None else None,
@@ -47,6 +48,7 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
         "LastExit": entry.last_exit,
         "LastError": engine.redact(entry.last_error) or None,
         "Socket": str(engine.socket_path(plugin)) if plugin.config.interface.socket else None,
+        "Front": str(front.path) if front is not None else None,
         "Log": str(engine.log_path(plugin.id)),
         "ManifestDigest": str(plugin.manifest_digest),
         "Runtime": list(engine.options.runtime_argv),

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from plugind import errors, log
-from plugind.engine import lookup, ports, traffic
+from plugind.engine import ports, traffic
 from plugind.engine.context import Engine, Entry, Front
 from plugind.model import front as front_
 from plugind.model import volume as volume_
@@ -45,9 +45,7 @@ async def answer(engine: Engine, front: Front, method: str, content: bytes, proc
     return front_.with_words(method, reply, engine.redact)
 
 
-async def _answer(
-    engine: Engine, front: Front, method: str, content: bytes, process: str
-) -> Reply:
+async def _answer(engine: Engine, front: Front, method: str, content: bytes, process: str) -> Reply:
     try:
         content = front_.prepare(method, content)
         if method == front_.ACTIVATE:
@@ -175,10 +173,10 @@ def _held(front: Front) -> Iterator[None]:
 
 def entry_of(engine: Engine, front: Front) -> Entry:
     """Return the plugin of a front; NotFound if it was removed just now."""
-    entry = lookup.by_name(engine, front.name)
-    if entry is None:
-        raise errors.NotFound(f'plugin "{front.name}" not found')
-    return entry
+    for entry in engine.entries.values():
+        if entry.plugin.name == front.name:
+            return entry
+    raise errors.NotFound(f'plugin "{front.name}" not found')
 
 
 def _until(engine: Engine) -> float:
