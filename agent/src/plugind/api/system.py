@@ -14,6 +14,7 @@ from aiohttp import web
 
 from plugind import errors
 from plugind.api import filters, stream, versions, wire
+from plugind.api import images as image_routes
 from plugind.api.call import Call, Server
 from plugind.model import event, reference
 from plugind.model.event import Event
@@ -108,9 +109,7 @@ async def disk_usage(call: Call) -> web.Response:
     found, _ = await call.stories.list_volumes(
         call.engine, names=everything, drivers=everything, labels=everything, dangling=None
     )
-    images = call.stories.list_images(
-        call.engine, references=everything, labels=everything, dangling=None, usage=True
-    )
+    images = image_routes.usage(call)
     unknown = {"RefCount": -1, "Size": -1}
     return wire.json_response(
         {

@@ -52,6 +52,7 @@ POST build                                   501  .message=image build is not su
 POST commit                                  501  .message=image commit is not supported by plugind
 
 GET system/df                                200  .Images.0.Containers=3  .Images.0.SharedSize=0
+GET v1.41/system/df                          200  .Images.0.VirtualSize=0
 """
 
 
