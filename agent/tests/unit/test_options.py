@@ -108,5 +108,19 @@ def test_every_option_is_documented_with_its_default() -> None:
     described = options.__doc__ or ""
     for name in DaemonOptions.__dataclass_fields__:
         table, _, key = name.partition("_")
-        word = key if table in ("registry", "runtime", "restart", "secrets") else name
+        word = key if table in ("registry", "runtime", "restart", "secrets", "publish") else name
         assert re.search(rf"\b{word}\b", described), name
+
+
+def test_whom_to_tell_of_plugins(tmp_path: Path) -> None:
+    text = '[publish]\ndocker = true\npodman = false\npodman_file = "/p"\npodman_timeout = 5\n'
+    found = load(tmp_path, text, publish_podman="True")
+    assert (found.publish_docker, found.publish_podman) == (True, True)
+    assert (found.publish_podman_file, found.publish_podman_timeout) == (Path("/p"), 5)
+    assert found.publish_docker_directory == Path("/etc/docker/plugins")
+
+
+@pytest.mark.parametrize("value", ["1", '"yes"', '""'])
+def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
+    with pytest.raises(errors.InvalidParameter, match=r"publish\.docker: want true or false"):
+        load(tmp_path, f"[publish]\ndocker = {value}\n")

@@ -134,6 +134,12 @@ def test_a_host_without_resolv_conf() -> None:
     assert "/etc/resolv.conf" not in destinations(spec)
 
 
+def test_the_fifos_of_a_dockerd_are_where_it_says_that_they_are() -> None:
+    assert "/run/docker/logging" not in destinations(make())
+    mount = mount_at(make(host=facts(log_fifos="/run/docker/logging")), "/run/docker/logging")
+    assert (mount["source"], mount["options"]) == ("/run/docker/logging", ["rbind", "rslave"])
+
+
 def test_mounts_come_from_the_settings_not_from_the_config() -> None:
     moved = settings_.Settings(mounts=(dataclasses.replace(LOG, source="/elsewhere"),))
     assert mount_at(make(mounts=(LOG,), settings=moved), "/log")["source"] == "/elsewhere"
