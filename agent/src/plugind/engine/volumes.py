@@ -21,6 +21,7 @@ from plugind.engine.context import Engine
 from plugind.engine.drivers import Driver
 from plugind.model import volume as volume_
 from plugind.model.volume import ANONYMOUS_LABEL, LOCAL, DriverVolume, Volume, VolumeRequest
+from plugind.store.volumes import StagedVolume
 
 list_volumes = listing.list_volumes
 
@@ -209,20 +210,48 @@ async def _driver_for_create(engine: Engine, name: str, driver: str) -> Driver:
 
 
 async def _create(engine: Engine, handle: Driver, wanted: VolumeRequest) -> bool:
-    """Create at the driver unless it has the volume already; record it; True if created."""
+    """Create at the driver unless it has the volume already; record it; True if created.
+
+    The record is written while the driver is asked, and appears once the driver has the volume.
+    """
     if handle.name != LOCAL:
         volume_.require_plugin_volume_name(wanted.name)
-        if await _get_or_none(handle, wanted.name) is not None:
-            await ending.to_the_end(record_volume(engine, wanted))
-            return False
+    volume = sealing.seal(engine, wanted)
+    staging = asyncio.ensure_future(
+        asyncio.to_thread(engine.volume_store.stage, volume, wanted.options)
+    )
+    try:
+        created = await _create_at_driver(handle, wanted)
+        if created:
+            checkpoint.checkpoint("volume-create:after-driver")
+        await ending.to_the_end(_commit(engine, volume, staging))
+    except BaseException:
+        await ending.to_the_end(_discard(engine, staging))
+        raise
+    return created
+
+
+async def _commit(engine: Engine, volume: Volume, staging: asyncio.Future[StagedVolume]) -> None:
+    await asyncio.to_thread(engine.volume_store.commit, await staging)
+    engine.volumes[volume.name] = volume
+
+
+async def _discard(engine: Engine, staging: asyncio.Future[StagedVolume]) -> None:
+    await ending.wait_done(staging)
+    if not staging.cancelled() and staging.exception() is None:
+        await asyncio.to_thread(engine.volume_store.discard, staging.result())
+
+
+async def _create_at_driver(handle: Driver, wanted: VolumeRequest) -> bool:
+    """Create the volume unless the driver has it already; True if created."""
+    if handle.name != LOCAL and await _get_or_none(handle, wanted.name) is not None:
+        return False
     try:
         await handle.calls.create(wanted.name, wanted.options)
     except errors.PlugindError as exc:
         if exc.message.startswith("create "):
             raise
         raise type_of(exc)(f"create {wanted.name}: {exc}") from exc
-    checkpoint.checkpoint("volume-create:after-driver")
-    await ending.to_the_end(record_volume(engine, wanted))
     return True
 
 

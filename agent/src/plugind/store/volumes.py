@@ -20,6 +20,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from plugind import checkpoint, errors, log
@@ -34,6 +35,16 @@ RECORD = "volume.json"
 MOUNTS = "mounts.json"
 OPTIONS = "options.json"
 DATA = "_data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedVolume:
+    """A volume's directory on its way in. Made by `VolumeStore.stage`."""
+
+    name: str
+    path: Path
+    record: bytes
+    options: bytes | None
 
 
 class VolumeStore:
@@ -71,43 +82,78 @@ class VolumeStore:
 
         `mount_options` are the options with their secrets, for a `local` volume that has some.
         """
+        if self._layout.volume_dir(volume.name).exists():
+            self._replace(volume.name, *self._render(volume, mount_options))
+            return
+        staged = self.stage(volume, mount_options)
+        try:
+            self.commit(staged)
+        finally:
+            self.discard(staged)
+
+    def stage(self, volume: Volume, mount_options: Mapping[str, str] | None = None) -> StagedVolume:
+        """Write what `save` writes, durably, where nobody sees it; `commit` or `discard` follows."""
+        data, private = self._render(volume, mount_options)
+        staged = StagedVolume(
+            name=volume.name,
+            path=self._layout.staging / secrets.token_hex(16),
+            record=data,
+            options=private,
+        )
+        try:
+            with records.mapped_errors(f'create volume "{volume.name}"'):
+                staged.path.mkdir(mode=0o700)
+                if volume.driver == volume_.LOCAL:
+                    (staged.path / DATA).mkdir()
+                    (staged.path / DATA).chmod(0o755)  # what Docker gives, whatever the umask
+                if private is not None:
+                    fs.write_new(staged.path / OPTIONS, private)
+                fs.write_new(staged.path / RECORD, data)
+                fs.fsync_dir(staged.path)
+        except BaseException:
+            fs.remove_tree(staged.path)
+            raise
+        return staged
+
+    def commit(self, staged: StagedVolume) -> None:
+        """Make a staged volume one that exists, by one rename."""
+        directory = self._layout.volume_dir(staged.name)
+        if directory.exists():  # left in place at boot, when it could not be read
+            self._replace(staged.name, staged.record, staged.options)
+            self.discard(staged)
+            return
+        checkpoint.checkpoint("volume-create:before-commit")
+        with records.mapped_errors(f'create volume "{staged.name}"'):
+            os.rename(staged.path, directory)  # the commit point
+            self._mounts[staged.name] = ()
+            fs.fsync_dir(self._layout.volumes)
+        checkpoint.checkpoint("volume-create:after-commit")
+
+    def discard(self, staged: StagedVolume) -> None:
+        """Remove a staged volume; nothing to do if it was committed."""
+        if staged.path.exists():
+            fs.remove_tree(staged.path)
+
+    def _render(
+        self, volume: Volume, mount_options: Mapping[str, str] | None
+    ) -> tuple[bytes, bytes | None]:
+        """Return volume.json and options.json (None: there is none)."""
         clear = volume_.find_clear(volume, self._policy)
         if clear:
             raise errors.System(
                 f'cannot record volume "{volume.name}": secrets in its options {", ".join(clear)}'
             )
-        directory = self._layout.volume_dir(volume.name)
-        data = json.dumps(volume.to_record(), indent=2).encode() + b"\n"
         private = None
         if mount_options is not None and volume.driver == volume_.LOCAL and volume.secret_digests:
             private = json.dumps(dict(mount_options), indent=2).encode() + b"\n"
-        if directory.exists():
-            if private is not None:
-                fs.write_atomic(directory / OPTIONS, private)
-                checkpoint.checkpoint("volume-seal:after-options")
-            fs.write_atomic(directory / RECORD, data)
-            return
-        staged = self._layout.staging / secrets.token_hex(16)
-        committed = False
-        try:
-            with records.mapped_errors(f'create volume "{volume.name}"'):
-                staged.mkdir(mode=0o700)
-                if volume.driver == volume_.LOCAL:
-                    (staged / DATA).mkdir()
-                    (staged / DATA).chmod(0o755)  # what Docker gives, whatever the umask
-                if private is not None:
-                    fs.write_new(staged / OPTIONS, private)
-                fs.write_new(staged / RECORD, data)
-                fs.fsync_dir(staged)
-                checkpoint.checkpoint("volume-create:before-commit")
-                os.rename(staged, directory)  # the commit point
-                committed = True
-                self._mounts[volume.name] = ()
-                fs.fsync_dir(self._layout.volumes)
-            checkpoint.checkpoint("volume-create:after-commit")
-        finally:
-            if not committed:
-                fs.remove_tree(staged)
+        return json.dumps(volume.to_record(), indent=2).encode() + b"\n", private
+
+    def _replace(self, name: str, data: bytes, private: bytes | None) -> None:
+        directory = self._layout.volume_dir(name)
+        if private is not None:
+            fs.write_atomic(directory / OPTIONS, private)
+            checkpoint.checkpoint("volume-seal:after-options")
+        fs.write_atomic(directory / RECORD, data)
 
     def mount_options(self, name: str) -> dict[str, str] | None:
         """Return the options of a `local` volume that has secrets in them, None if it has none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,18 @@ def test_references_are_answered_from_memory(volumes: VolumeStore, layout: Layou
     assert reopened.mounts("plain") == ()
 
 
+def test_what_is_staged_is_seen_once_it_is_committed(volumes: VolumeStore, layout: Layout) -> None:
+    staged = volumes.stage(LOCAL)
+    assert volumes.load_all() == ([], [])
+    volumes.commit(staged)
+    assert volumes.load_all() == ([LOCAL], [])
+    volumes.discard(staged)  # nothing to do any more
+    for again in (volumes.commit, volumes.discard):  # over one that is there already, and never
+        again(volumes.stage(LOCAL))
+    assert VolumeStore(layout).load_all() == ([LOCAL], [])
+    assert not list(layout.staging.iterdir())
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_killed_while_creating_or_removing(
     volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, when: str
@@ -142,3 +155,28 @@ def test_killed_while_creating_or_removing(
     layout.prepare()
     assert volumes.load_all() == ([LOCAL] if when == "before" else [], [])
     assert os.listdir(layout.trash) == []
+
+
+@pytest.mark.parametrize("options", [{"password": "x"}, {"o": "a=b,token=x"}])
+def test_no_record_is_written_with_a_secret(
+    volumes: VolumeStore, layout: Layout, options: dict[str, str]
+) -> None:
+    with pytest.raises(errors.System, match="cannot record volume"):
+        volumes.save(replace(VOLUME, options=options))
+    assert os.listdir(layout.volumes) == []
+
+
+def test_only_a_local_volume_keeps_what_it_needs_to_be_mounted(
+    volumes: VolumeStore, layout: Layout
+) -> None:
+    sealed = {"options": {"o": "password=********"}, "secret_digests": {"o": "x"}}
+    clear = {"o": "password=x"}
+    volumes.save(replace(VOLUME, **sealed), clear)
+    volumes.save(replace(LOCAL, **sealed), clear)
+    assert volumes.mount_options(VOLUME.name) is None
+    assert volumes.mount_options(LOCAL.name) == clear
+    path = layout.volume_dir(LOCAL.name) / "options.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("[]")
+    with pytest.raises(records.Broken):
+        volumes.mount_options(LOCAL.name)
