@@ -7,7 +7,8 @@
     plugind logs [-f] [-n N] NAME      its output
     plugind exec [-t] NAME CMD...      run a command in its container, through runc
     plugind rpc NAME METHOD [JSON]     one raw call of its socket
-    plugind volumes [VERB]             ls, mount, unmount, holders
+    plugind volumes [VERB]             ls, mount, unmount, holders, rm
+    plugind mounts [VERB]              volumes at paths of the host: ls, mount, unmount
     plugind enable | disable | rm NAME
     plugind events                     what happens, a line each
     plugind doctor                     what this host lacks
@@ -71,6 +72,10 @@ def _whole_verb(arguments: Sequence[str]) -> Callable[[list[str]], int] | None:
         from plugind import ctl_run
 
         return ctl_run.main_run
+    if name == "mounts":
+        from plugind import ctl_mounts
+
+        return ctl_mounts.main
     if name == "doctor":
         from plugind import ctl_doctor
 
@@ -108,11 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     rpc_verb = add("rpc", rpc, "name", "method")
     rpc_verb.add_argument("body", nargs="?", default="{}", metavar="JSON")
     volumes_verb = add("volumes", volumes, json_too=True)
-    volumes_verb.add_argument(
-        "action", nargs="?", default="ls", choices=("ls", "mount", "unmount", "holders")
-    )
-    volumes_verb.add_argument("name", nargs="?")
-    volumes_verb.add_argument("--holder", default="operator", help="who mounts it")
+    volumes_verb.set_defaults(action="ls", holder="operator", force=False)
+    actions = volumes_verb.add_subparsers(metavar="ACTION")
+    for action in ("ls", "mount", "unmount", "holders", "rm"):
+        action_verb = actions.add_parser(action, argument_default=argparse.SUPPRESS)
+        action_verb.set_defaults(action=action)
+        if action == "ls":
+            action_verb.add_argument("--json", action="store_true", help="print JSON")
+            continue
+        action_verb.add_argument("name")
+        if action in ("mount", "unmount"):
+            action_verb.add_argument("--holder", help="who mounts it")
+        if action == "rm":
+            action_verb.add_argument("-f", "--force", action="store_true", help="the record goes")
     enable_verb = add("enable", enable, "name")
     enable_verb.add_argument("--timeout", type=int, default=30, help="seconds to answer in")
     add("disable", disable, "name").add_argument("-f", "--force", action="store_true")
@@ -192,12 +205,14 @@ def volumes(options: argparse.Namespace) -> int:
     """List volumes, or mount and unmount one for a holder."""
     if options.action == "ls":
         return _list_volumes(options)
-    if not options.name:
-        print(f"plugind: volumes {options.action} needs a volume's name", file=sys.stderr)
-        return ctl_http.INVALID
     path = f"/plugind/volumes/{ctl_http.quote(options.name)}/{options.action}"
     if options.action == "holders":
         return _print_json(_get(options, path))
+    if options.action == "rm":
+        path = f"/plugind/volumes/{ctl_http.quote(options.name)}?force={int(options.force)}"
+        for warning in _call(options, "DELETE", path, None)["Warnings"]:
+            print(f"warning: {warning}", file=sys.stderr)
+        return ctl_http.OK
     answer = _call(options, "POST", path, {"Holder": options.holder})
     if answer:
         print(answer["Mountpoint"])

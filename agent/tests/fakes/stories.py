@@ -71,6 +71,8 @@ class FakeStories(FakeContainers):
         self.plugins = {}
         self.volumes = {}
         self.mounts = {}
+        self.host_mounts = {}
+        self.left = ""
         self.warnings = []
         self.asked = privileges.compute_privileges(make_plugin("any:latest").config)
         self.events = []
@@ -211,6 +213,7 @@ class FakeStories(FakeContainers):
         self._note("remove_volume", name=name, force=force)
         if self.volumes.pop(name, None) is None and not force:
             raise errors.NoSuchVolume(f"get {name}: no such volume")
+        return self.left if force else ""
 
     async def prune_volumes(self, engine, *, everything, labels, without_labels):
         self._note(
@@ -228,6 +231,27 @@ class FakeStories(FakeContainers):
         if holder not in self.mounts.get(name, []):
             raise errors.NotFound(f"volume {name} is not mounted for {holder}")
         self.mounts[name].remove(holder)
+
+    async def list_host_mounts(self, engine):
+        self._note("list_host_mounts")
+        return [m.to_json(state="mounted", error="") for m in self.host_mounts.values()]
+
+    async def inspect_host_mount(self, engine, path):
+        self._note("inspect_host_mount", path=path)
+        if path not in self.host_mounts:
+            raise errors.NotFound(f'no volume is mounted at "{path}"')
+        return self.host_mounts[path].to_json(state="mounted", error="")
+
+    async def mount_on_host(self, engine, wanted, *, allow_nonempty):
+        self._note("mount_on_host", wanted=wanted, allow_nonempty=allow_nonempty)
+        self.host_mounts[wanted.path] = wanted
+        return wanted.to_json(state="mounted", error="")
+
+    async def unmount_on_host(self, engine, path, *, force):
+        self._note("unmount_on_host", path=path, force=force)
+        if self.host_mounts.pop(path, None) is None:
+            raise errors.NotFound(f'no volume is mounted at "{path}"')
+        return "the driver was not asked" if force else ""
 
     async def holders(self, engine, name):
         self._note("holders", name=name)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Awaitable
 from pathlib import Path
@@ -57,6 +58,15 @@ def stack(world: World, path: Path) -> list[tuple[str, str]]:
     return [(m.device, m.root) for m in stack_at(path, world.machine.table)]
 
 
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def make_directory(path: Path, mode: int = 0o755) -> None:
+    path.mkdir(parents=True)
+    path.chmod(mode)
+
+
 def holders(world: World) -> list[str]:
     return [ref.holder for ref in world.engine.volume_store.mounts("v")]
 
@@ -97,7 +107,7 @@ async def test_a_volume_is_seen_at_a_path_of_the_host(
     source = stack_at(world.layout.propagated_mount(plugin.id), world.machine.table)[-1]
     assert stack(world, path) == [(source.device, "/v")]
     assert holders(world) == [f"mount:{path}"]
-    assert path.stat().st_mode & 0o777 == 0o755
+    assert mode_of(path) == 0o755
     events = (await world.events())[-2:]
     assert [(e.action, e.attributes) for e in events] == [
         (
@@ -140,18 +150,18 @@ async def test_it_is_taken_away_with_what_was_made_for_it(world: World, path: Pa
 
 @pytest.mark.usefixtures("plugin")
 async def test_a_directory_that_was_there_stays(world: World, path: Path) -> None:
-    path.mkdir(parents=True, mode=0o711)
+    make_directory(path, 0o711)
     await mount(world, path, mode="0700")
-    assert path.stat().st_mode & 0o777 == 0o711
+    assert mode_of(path) == 0o711
     await unmount(world, path)
-    assert path.is_dir()
+    assert mode_of(path) == 0o711
 
 
 @pytest.mark.usefixtures("plugin")
 async def test_how_it_is_mounted_is_passed_on(world: World, path: Path) -> None:
     await mount(world, path, read_only=True, propagation="slave", mode="0700")
     assert stack_at(path, world.machine.table)[-1].options == ("ro", "slave")
-    assert path.stat().st_mode & 0o777 == 0o700
+    assert mode_of(path) == 0o700
     words = f'cannot mount volume v at "{path}": volume v is mounted there (read-only, slave)'
     await in_words(words, errors.Conflict, mount(world, path))
 
@@ -182,7 +192,7 @@ async def test_a_volume_that_is_mounted_on_the_host_is_in_use(world: World, path
 
 @pytest.mark.usefixtures("plugin")
 async def test_what_stands_in_the_way_is_said_and_nothing_stays(world: World, path: Path) -> None:
-    path.mkdir(parents=True)
+    make_directory(path)
     (path / "file").touch()
     words = f'cannot mount at "{path}": the directory is not empty, it has "file"'
     await in_words(words, errors.Conflict, mount(world, path))
@@ -191,7 +201,7 @@ async def test_what_stands_in_the_way_is_said_and_nothing_stays(world: World, pa
     words = f'cannot mount at "{path}": it is a mount point already (tmpfs from "somebody")'
     await in_words(words, errors.Conflict, mount(world, path))
     world.machine.unmounted_by_hand(path)
-    with pytest.raises(errors.InvalidParameter, match="it is in .*, which is the agent's own"):
+    with pytest.raises(errors.InvalidParameter, match=r"it is in .*, which is the agent's own"):
         await mount(world, world.layout.root / "volumes" / "x")
     with pytest.raises(errors.InvalidParameter, match="it would hide"):
         await mount(world, world.layout.root.parent)
@@ -204,7 +214,7 @@ async def test_what_stands_in_the_way_is_said_and_nothing_stays(world: World, pa
 
 @pytest.mark.usefixtures("plugin")
 async def test_what_a_directory_has_can_be_hidden_on_request(world: World, path: Path) -> None:
-    path.mkdir(parents=True)
+    make_directory(path)
     (path / "file").touch()
     await mount(world, path, allow_nonempty=True)
     assert await state(world, path) == "mounted"
@@ -378,7 +388,7 @@ async def test_a_reboot_brings_it_back_once_its_plugin_runs(
     await world.host.close()
     world.host.processes.clear()
     world.machine.reboot()
-    path.rmdir()  # as on a tmpfs
+    os.rmdir(path)  # as on a tmpfs
     await world.open()
     await until(lambda: not world.engine.background)
     assert await state(world, path) == "unmounted"

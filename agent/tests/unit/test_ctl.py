@@ -48,6 +48,16 @@ def test_ls_prints_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == [PLUGIN]
 
 
+def test_a_volume_is_removed_and_what_force_left_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = {("DELETE", "/plugind/volumes/v"): (200, {"Warnings": ["not asked"]})}
+    status, requests = run(tmp_path, answers, "volumes", "rm", "-f", "v")
+    assert status == 0
+    assert requests[0].path == "/plugind/volumes/v?force=1"
+    assert capsys.readouterr().err == "warning: not asked\n"
+
+
 def test_volumes_are_listed_and_warnings_are_on_the_other_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,10 +130,18 @@ def test_an_agent_that_does_not_answer_is_status_3(
     assert "cannot connect to" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["rpc", "x", "A.b", "{"], ["volumes", "mount"], []])
+@pytest.mark.parametrize("arguments", [["rpc", "x", "A.b", "{"], []])
 def test_bad_usage_is_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ctl.main(arguments) == 2
     assert capsys.readouterr() != ("", "")
+
+
+@pytest.mark.parametrize("action", ["mount", "unmount", "holders", "rm"])
+def test_a_volume_has_to_be_named(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        ctl.main(["volumes", action])
+    assert ended.value.code == 2
+    assert "the following arguments are required: name" in capsys.readouterr().err
 
 
 def test_nothing_is_executed_in_a_plugin_that_does_not_run(

@@ -69,6 +69,12 @@ async def unmount(call: Call) -> web.Response:
     return web.Response(status=204)
 
 
+async def remove_volume(call: Call) -> web.Response:
+    """Remove a volume as Docker's endpoint does, and say what `force` could not do."""
+    left = await call.stories.remove_volume(call.engine, call.name, force=call.flag("force"))
+    return wire.json_response({"Warnings": [left] if left else []})
+
+
 async def holders(call: Call) -> web.Response:
     """Say who holds a volume mounted."""
     return wire.json_response(await call.stories.holders(call.engine, call.name))

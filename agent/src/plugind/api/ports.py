@@ -15,6 +15,7 @@ from plugind.api.container_ports import ContainerStories
 from plugind.engine.ports import Progress
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
+from plugind.model.host_mount import HostMount
 from plugind.model.image import Image
 from plugind.model.manifest import Manifest, Platform
 from plugind.model.plugin import Plugin
@@ -124,6 +125,18 @@ class Stories(ContainerStories, Protocol):
     async def unmount_volume(self, engine: Engine, name: str, holder: str) -> None: ...
 
     async def holders(self, engine: Engine, name: str) -> list[dict[str, str]]: ...
+
+    # Host mounts
+
+    async def list_host_mounts(self, engine: Engine) -> list[dict[str, Any]]: ...
+
+    async def inspect_host_mount(self, engine: Engine, path: str) -> dict[str, Any]: ...
+
+    async def mount_on_host(
+        self, engine: Engine, wanted: HostMount, *, allow_nonempty: bool
+    ) -> dict[str, Any]: ...
+
+    async def unmount_on_host(self, engine: Engine, path: str, *, force: bool) -> str: ...
 
     # Images
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import containers, images, native, plugins, system, volumes
+from plugind.api import containers, host_mounts, images, native, plugins, system, volumes
 from plugind.api.access import Access
 from plugind.api.call import Call
 
@@ -119,6 +119,11 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/plugind/volumes/{name}/holders", READ,  STOP,   native.holders),
     ("POST",   "/plugind/volumes/{name}/mount",   WRITE, FINISH, native.mount),
     ("POST",   "/plugind/volumes/{name}/unmount", WRITE, FINISH, native.unmount),
+    ("DELETE", "/plugind/volumes/{name}",         WRITE, FINISH, native.remove_volume),
+    ("GET",    "/plugind/mounts",                 READ,  STOP,   host_mounts.list_mounts),
+    ("GET",    "/plugind/mounts/{name}",          READ,  STOP,   host_mounts.inspect),
+    ("POST",   "/plugind/mounts",                 WRITE, FINISH, host_mounts.mount),
+    ("DELETE", "/plugind/mounts/{name}",          WRITE, FINISH, host_mounts.unmount),
     ("POST",   "/plugind/apply",                  WRITE, FINISH, native.apply),
     ("POST",   "/plugind/query",                  READ,  STOP,   native.query),
 )

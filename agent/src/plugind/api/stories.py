@@ -31,6 +31,12 @@ from plugind.engine.context import Engine
 from plugind.engine.create import create
 from plugind.engine.describe import info, status
 from plugind.engine.enable import disable, enable
+from plugind.engine.host_mounts import (
+    inspect_host_mount,
+    list_host_mounts,
+    mount_on_host,
+    unmount_on_host,
+)
 from plugind.engine.image_import import import_image
 from plugind.engine.image_load import load_images
 from plugind.engine.image_pull import pull_image
@@ -69,15 +75,18 @@ __all__ = [
     "import_image",
     "info",
     "inspect_container",
+    "inspect_host_mount",
     "inspect_image",
     "inspect_volume",
     "install",
     "kill_container",
     "list_containers",
+    "list_host_mounts",
     "list_images",
     "list_plugins",
     "list_volumes",
     "load_images",
+    "mount_on_host",
     "mount_volume",
     "prune_containers",
     "prune_images",
@@ -96,6 +105,7 @@ __all__ = [
     "stop_container",
     "subscribe",
     "tag_image",
+    "unmount_on_host",
     "unmount_volume",
     "upgrade",
     "wait_container",

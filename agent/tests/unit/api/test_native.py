@@ -27,6 +27,8 @@ POST plugind/volumes/v1/mount <{}              400  .message=~Holder is missing
 POST plugind/volumes/v1/mount <{"Holder":1}    400  .message=~cannot unmarshal number
 POST plugind/volumes/v1/unmount <{}            400  .message=~Holder is missing
 GET plugind/volumes/v1/holders                 200  .=[]
+DELETE plugind/volumes/nosuch                  404  .message=get nosuch: no such volume
+DELETE plugind/volumes/nosuch?force=1          200  .Warnings=[]
 
 POST plugind/apply <{"plugins":[]}             200  .changed=true
 POST plugind/apply?dry_run=1 <{"plugins":[]}   200  .changed=false
@@ -47,6 +49,12 @@ async def test_mount_unmount_and_holders_go_together(served):
     await served.say("GET plugind/volumes/a%2Fb/holders  200  .0.Holder=h")
     await served.say('POST plugind/volumes/a/b/unmount <{"holder":"h"}  204  =')
     await served.say("GET plugind/volumes/a/b/holders  200  .=[]")
+
+
+async def test_what_force_could_not_do_is_said(served):
+    served.stories.left = "the driver was not asked"
+    await served.say("DELETE plugind/volumes/v1?force=1  200  .Warnings.0=the driver was not asked")
+    await served.say("DELETE volumes/v1?force=1  204  =")
 
 
 async def test_logs_pass_tail_and_follow(served):
