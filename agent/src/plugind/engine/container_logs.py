@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ from plugind.engine.container_entry import ContainerEntry
 from plugind.engine.context import Engine
 from plugind.host import inotify
 from plugind.model.container import ContainerState
+
+# conmon writes the host's local time, with its offset.
+_LINE = re.compile(
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?)([+-]\d\d:\d\d|Z) (stdout|stderr) ([FP]) (.*)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +52,9 @@ class _Record:
     @property
     def time_ns(self) -> int:
         """When it was written, as Unix time in nanoseconds."""
-        seconds, _, rest = self.time.partition(".")
-        moment = datetime.datetime.fromisoformat(seconds[:19] + "+00:00")
-        return int(moment.timestamp()) * 1_000_000_000 + int(rest[:9].ljust(9, "0"))
+        seconds, _, fraction = self.time.removesuffix("Z").partition(".")
+        moment = datetime.datetime.fromisoformat(f"{seconds}+00:00")
+        return int(moment.timestamp()) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))
 
 
 async def read(
@@ -98,15 +105,22 @@ async def _follow(
 
 
 def _parse(line: bytes) -> _Record | None:
-    parts = line.rstrip(b"\n").split(b" ", 3)
-    if len(parts) < 4 or parts[1] not in (b"stdout", b"stderr"):
+    """Return a line of conmon's, None if it is something else."""
+    found = _LINE.fullmatch(line.rstrip(b"\n"))
+    if found is None:
         return None
-    return _Record(
-        parts[0].decode("ascii", "replace"),
-        1 if parts[1] == b"stdout" else 2,
-        parts[2] == b"F",
-        parts[3],
-    )
+    moment, offset, stream, whole, text = found.groups()
+    time = _utc(moment.decode("ascii"), offset.decode("ascii"))
+    return _Record(time, 1 if stream == b"stdout" else 2, whole == b"F", text)
+
+
+def _utc(moment: str, offset: str) -> str:
+    """Return RFC 3339 in UTC; nanoseconds are kept, which Python's own times have not."""
+    seconds, dot, fraction = moment.partition(".")
+    if offset not in ("Z", "+00:00"):
+        local = datetime.datetime.fromisoformat(seconds + offset)
+        seconds = f"{local.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%S}"
+    return f"{seconds}{dot}{fraction}Z"
 
 
 def _passes(record: _Record, wanted: Wanted) -> bool:
@@ -133,9 +147,8 @@ def _last(records: list[_Record], lines: int | None) -> list[_Record]:
 
 
 def _render(record: _Record, wanted: Wanted, *, starts_line: bool) -> bytes:
-    time = record.time.replace("+00:00", "Z").encode() + b" "
     return (
-        (time if wanted.timestamps and starts_line else b"")
+        (record.time.encode() + b" " if wanted.timestamps and starts_line else b"")
         + record.text
         + (b"\n" if record.whole else b"")
     )

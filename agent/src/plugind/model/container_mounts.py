@@ -24,7 +24,7 @@ BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
 #: Modes that mean what is done anyway; consistency is a matter of Docker Desktop.
 _PLAIN_MODES = frozenset({"rw", "private", "rprivate", "cached", "delegated", "consistent"})
 _OTHER_MODES = frozenset({"z", "Z", "shared", "rshared", "slave", "rslave"})
-_MOUNT_KEYS = ("type", "source", "target", "readonly", "consistency", "bindoptions")
+_MOUNT_KEYS = ("type", "source", "target", "readonly", "consistency")
 _VOLUME_KEYS = ("nocopy", "labels", "driverconfig")
 _BIND_KEYS = ("propagation", "createmountpoint")
 

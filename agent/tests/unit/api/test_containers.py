@@ -179,7 +179,7 @@ async def test_a_lot_passes_both_ways(served, entry):
 
 
 async def test_attach_to_nobody_is_an_ordinary_error(served):
-    reader, writer, head = await attach(served, "stream=1")
+    _, writer, head = await attach(served, "stream=1")
     assert head.startswith("HTTP/1.1 404 ")
     writer.close()
 
