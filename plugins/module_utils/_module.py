@@ -22,7 +22,6 @@ from ansible_collections.plugind.engine.plugins.module_utils import (
     _secrets,
 )
 
-
 #: Parameters that hold values under names of the plugin's own.
 _UNJUDGED = frozenset(("settings", "options", "plugins", "volumes"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -15,8 +16,9 @@ def output() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     log.setup("info", stream)
     yield stream
-    log.logger.handlers.clear()
-    log.logger.propagate = True
+    for logger in (log.logger, logging.getLogger("asyncio"), logging.getLogger("aiohttp")):
+        logger.handlers.clear()
+        logger.propagate = True
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,20 @@ def test_a_trace_stays_on_its_line(output: io.StringIO) -> None:
     [line] = output.getvalue().splitlines()
     assert "ValueError: of no value" in line
     assert 'trace="Traceback' in line
+
+
+def test_every_text_is_gone_through(output: io.StringIO) -> None:
+    log.redact_with(lambda text: text.replace("hunter2", "***"))
+    try:
+        raise ValueError("it was hunter2")
+    except ValueError as exc:
+        log.error("hunter2 failed", exc=exc, cause="hunter2", plugin="hunter2")
+    text = output.getvalue()
+    assert 'msg="*** failed" cause="***" plugin=hunter2' in text
+    assert "ValueError: it was ***" in text
+
+
+def test_libraries_go_the_same_way(output: io.StringIO) -> None:
+    log.redact_with(lambda text: text.replace("hunter2", "***"))
+    logging.getLogger("asyncio").error("Task exception was never retrieved: %s", "hunter2")
+    assert 'msg="Task exception was never retrieved: ***"' in output.getvalue()

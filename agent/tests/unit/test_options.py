@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugind import errors, options
+from plugind.model import secrets
 from plugind.options import DaemonOptions
 
 
@@ -124,3 +125,16 @@ def test_whom_to_tell_of_plugins(tmp_path: Path) -> None:
 def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
     with pytest.raises(errors.InvalidParameter, match=r"publish\.docker: want true or false"):
         load(tmp_path, f"[publish]\ndocker = {value}\n")
+
+
+def test_which_names_mean_secrets(tmp_path: Path) -> None:
+    policy = load(tmp_path, "").secret_policy
+    assert policy == secrets.DEFAULT
+    policy = load(tmp_path, '[secrets]\nalso = ["*_Headers"]\n').secret_policy
+    assert policy.covers("password")
+    assert policy.covers("OTEL_HEADERS")
+    policy = load(tmp_path, '[secrets]\npatterns = ["sesame"]\n').secret_policy
+    assert policy.covers("open-sesame")
+    assert not policy.covers("password")
+    with pytest.raises(errors.InvalidParameter, match='pattern "a b"'):
+        load(tmp_path, '[secrets]\nalso = ["a b"]\n')

@@ -4,7 +4,8 @@
 """A stand-in for plugind that keeps the contract of its verbs and its state in a file beside itself.
 
 It is copied to where a test wants it. Beside it: state.json, and calls.jsonl with what it was called with.
-Settings and options called `labelled...` are what a plugin's label calls secrets. Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
+Settings and options called `labelled...` are what a plugin's label calls secrets.
+Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
 plugin's secrets in the message, `crash` with a traceback.
 """
 

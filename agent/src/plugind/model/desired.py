@@ -195,6 +195,7 @@ def _settings(document: Mapping[str, Any], path: str) -> DesiredSettings:
         args = [part for part in args.split(" ") if part]
     if args is not None:
         args = tuple(render_scalar(arg) for arg in args)
+        _require_values(dict.fromkeys(("args",), " ".join(args)), path)
         if any(" " in arg or not arg for arg in args):
             raise errors.InvalidParameter(
                 f"{path}.args: an argument cannot be empty or contain a space, "

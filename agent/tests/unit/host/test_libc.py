@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +55,13 @@ def test_errors_of_mounts_carry_the_path(tmp_path: Path) -> None:
         libc.mount("none", str(tmp_path / "missing"), "tmpfs", 0)
     with pytest.raises(OSError, match="missing"):
         libc.umount2(str(tmp_path / "missing"), 0)
+
+
+def test_a_process_can_forbid_its_dumps() -> None:
+    # In a process of its own: pytest wants to be debugged.
+    code = (
+        "import ctypes; from plugind.host import libc; libc.forbid_dumps(); "
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

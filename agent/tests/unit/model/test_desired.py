@@ -8,6 +8,7 @@ import pytest
 
 from plugind import errors
 from plugind.model import desired, schema
+from plugind.model.secrets import DEFAULT
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -191,3 +192,47 @@ def test_the_schema_is_a_schema_that_describes_everything() -> None:
         ]
         assert undescribed == []
     assert json.dumps(document).isascii()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"volumes": [{"name": "v", "options": {"password": "********"}}]},
+        {"volumes": [{"name": "v", "options": {"o": "a=b,password=********"}}]},
+        {"plugins": [{"source": "x", "settings": {"env": {"TOKEN": "********"}}}]},
+        {"plugins": [{"source": "x", "settings": {"args": "--key=********"}}]},
+    ],
+)
+def test_what_a_result_shows_is_no_value(document: object) -> None:
+    assert "is how a secret is shown; give the value itself" in problem_of(document)
+
+
+def test_who_names_secrets() -> None:
+    volume = one_volume(
+        secret_options=["a"],
+        labels={"engine.plugind.secret-options": "b"},
+        options={"a": "aa", "c": "cc"},
+    )
+    assert volume.named_secrets == {"a", "b"}
+    assert list(volume.secrets(DEFAULT)) == ["aa"]
+    plugin = one_plugin(
+        secret_settings=["A"],
+        settings={"env": {"A": "aa", "C": "cc"}, "args": "--key=kk"},
+        credentials={"username": "u", "password": "pp"},
+    )
+    assert list(plugin.secrets(DEFAULT)) == ["aa", "kk", "pp"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"volumes": {"name": "v", "options": {"password": "hunter2"}}},
+        {"volumes": [["hunter2"]]},
+        {"plugins": [{"source": "x", "settings": ["hunter2"]}]},
+        [{"password": "hunter2"}],
+    ],
+)
+def test_what_has_a_wrong_shape_is_not_quoted(document: object) -> None:
+    text = problem_of(document)
+    assert "hunter2" not in text
+    assert "is not of type" in text

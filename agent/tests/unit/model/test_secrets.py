@@ -164,7 +164,9 @@ def test_only_so_many_values_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
 
 @given(st.lists(st.text(min_size=secrets.SHORTEST), min_size=1, max_size=5), st.text())
 def test_no_known_value_survives(values: list[str], text: str) -> None:
-    hidden = [value for value in values if value.casefold() not in ("true", "false", "none", "null")]
+    hidden = [
+        value for value in values if value.casefold() not in ("true", "false", "none", "null")
+    ]
     shown = KnownValues(hidden).redact(text + "".join(hidden))
     assert not [value for value in hidden if value in shown and value.strip("*")]
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from plugind import errors
 from plugind.model import settings
 from plugind.model.config import PluginArgs, PluginConfig, PluginDevice, PluginEnv, PluginMount
+from plugind.model.secrets import DEFAULT as DEFAULT_POLICY
 from plugind.model.settings import Assignment, Settings
 
 VALUE, SOURCE, PATH = ("value",), ("source",), ("path",)
@@ -237,3 +238,34 @@ def test_an_upgrade_to_the_same_config_changes_nothing(arguments: list[str]) -> 
     merged = settings.merge_settings(CONFIG, current, CONFIG)
     assert set(merged.env) == set(current.env)
     assert dataclasses.replace(merged, env=()) == dataclasses.replace(current, env=())
+
+
+@pytest.mark.parametrize(
+    ("env", "argument", "value"),
+    [
+        ("TOKEN=abcd", "TOKEN=********", "abcd"),
+        ("TOKEN=abcd", "TOKEN=new", "new"),
+        ("DEBUG=key=abcd,b=c", "DEBUG=key=********,b=c", "key=abcd,b=c"),
+        ("DEBUG=0", "DEBUG=********", "********"),
+    ],
+)
+def test_the_mask_of_a_secret_leaves_it_alone(env: str, argument: str, value: str) -> None:
+    changed = settings.apply_assignments(CONFIG, Settings(env=(env,)), [argument], DEFAULT_POLICY)
+    assert changed.env == (f"{env.partition('=')[0]}={value}",)
+
+
+@pytest.mark.parametrize("argument", ["TOKEN=********", "DEBUG=key=********,b=d"])
+def test_any_other_mask_is_refused(argument: str) -> None:
+    with pytest.raises(errors.InvalidParameter, match="is how a secret is shown"):
+        settings.apply_assignments(
+            CONFIG, Settings(env=("DEBUG=key=abcd,b=c",)), [argument], DEFAULT_POLICY
+        )
+
+
+def test_values_are_in_no_message_and_no_repr() -> None:
+    with pytest.raises(errors.System) as caught:
+        settings.parse_assignment("=hunter2")
+    assert "hunter2" not in str(caught.value)
+    made = Settings(env=("TOKEN=hunter2",), args=("hunter2",))
+    assert "hunter2" not in repr((made, settings.parse_assignment("TOKEN=hunter2")))
+    assert set(settings.find_secrets(made, DEFAULT_POLICY)) == {"hunter2"}

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from plugind import errors
-from plugind.model import volume
-from plugind.model.volume import Volume
+from plugind.model import secrets, volume
+from plugind.model.secrets import DEFAULT, MASK
+from plugind.model.volume import Volume, VolumeRequest
 
 VOLUME = Volume(
     name="data",
@@ -97,3 +98,91 @@ def test_host_path(mountpoint: str, propagated: str, expected: str) -> None:
 def test_a_mountpoint_that_climbs(mountpoint: str) -> None:
     with pytest.raises(errors.System, match="climbs"):
         volume.host_path(mountpoint, plugin_root="/p", propagated_mount="/data")
+
+
+OPTIONS = {"password": "x", "host": "h", "o": "user=u,secret=y"}
+REQUEST = VolumeRequest(name="data", driver="acme:1", options=OPTIONS, labels={"a": "b"})
+SHOWN = {"password": MASK, "host": "h", "o": f"user=u,secret={MASK}"}
+
+
+def digest(name: str, option: str, value: str) -> str:
+    return secrets.digest(b"k" * 32, name, option, value)
+
+
+def foreign(name: str, option: str, value: str) -> str:
+    return secrets.digest(b"o" * 32, name, option, value)
+
+
+def test_a_sealed_volume_has_no_secrets() -> None:
+    sealed = volume.seal(REQUEST, DEFAULT, digest)
+    assert sealed.options == SHOWN
+    assert sealed.secret_digests == {
+        name: digest("data", name, OPTIONS[name]) for name in ["password", "o"]
+    }
+    assert (sealed.labels, sealed.driver) == (REQUEST.labels, REQUEST.driver)
+    assert volume.seal(replace(REQUEST, options={}), DEFAULT, digest).options is None
+    assert volume.from_record(json.loads(json.dumps(sealed.to_record()))) == sealed
+    assert "'x'" not in repr(REQUEST)
+
+
+def test_who_names_a_requests_secrets() -> None:
+    labels = {secrets.OPTIONS_LABEL: "one"}
+    request = replace(REQUEST, labels=labels, secret_options=frozenset({"two"}))
+    policy = request.policy(DEFAULT.naming(["three"]))
+    assert all(policy.covers(name) for name in ("one", "two", "three", "password"))
+    assert set(REQUEST.secrets(DEFAULT)) == {"x", "y"}
+
+
+def test_a_record_of_old_is_sealed_once() -> None:
+    record = {**volume.seal(REQUEST, DEFAULT, digest).to_record(), "options": OPTIONS}
+    del record["secret_digests"]
+    old = volume.from_record(record)
+    assert volume.find_clear(old, DEFAULT) == ["password", "o"]
+    sealed = volume.seal_again(old, DEFAULT, digest)
+    assert sealed == volume.seal(REQUEST, DEFAULT, digest)
+    assert volume.seal_again(sealed, DEFAULT, digest) is sealed
+
+
+def test_a_wider_policy_seals_more_and_keeps_the_digests_there_are() -> None:
+    sealed = volume.seal(REQUEST, DEFAULT, digest)
+    wider = volume.seal_again(sealed, DEFAULT.naming(["user", "host"]), digest)
+    assert wider.options == {"password": MASK, "host": MASK, "o": f"user={MASK},secret={MASK}"}
+    assert wider.secret_digests == {**sealed.secret_digests, "host": digest("data", "host", "h")}
+    assert volume.differing(wider, OPTIONS, digest) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({}, ()),
+        ({"password": "z"}, ("password",)),
+        ({"password": MASK}, ("password",)),
+        ({"o": "user=u,secret=z"}, ("o",)),
+        ({"o": "user=w,secret=y"}, ("o",)),
+        ({"host": "g"}, ("host",)),
+        ({"more": "1"}, ("more",)),
+        ({"password": None, "host": None}, ("host", "password")),
+    ],
+)
+def test_secrets_are_compared_by_digest(
+    change: dict[str, str | None], names: tuple[str, ...]
+) -> None:
+    declared = {name: value for name, value in {**OPTIONS, **change}.items() if value is not None}
+    sealed = volume.seal(REQUEST, DEFAULT, digest)
+    assert volume.differing(sealed, declared, digest) == names
+
+
+def test_digests_of_another_key_cannot_be_compared() -> None:
+    sealed = volume.seal(REQUEST, DEFAULT, foreign)
+    with pytest.raises(
+        errors.System, match=r'cannot compare option "(o|password)" of volume "data"'
+    ):
+        volume.differing(sealed, OPTIONS, digest)
+    assert volume.differing(sealed, {"host": "h"}, digest) == ("o", "password")
+
+
+@pytest.mark.parametrize("options", [{"password": MASK}, {"o": f"a=b,token={MASK}"}])
+def test_a_mask_is_no_value(options: dict[str, str]) -> None:
+    with pytest.raises(errors.InvalidParameter, match="give the value itself"):
+        replace(REQUEST, options=options).require_values(DEFAULT)
+    REQUEST.require_values(DEFAULT)
