@@ -73,7 +73,7 @@ def test_a_spec_is_ours_by_where_it_points() -> None:
     [
         ("podman", "2f73349cfc46" + "0" * 52, "podman:2f73349cfc46"),
         ("", "a" * 64, "unknown:aaaaaaaaaaaa"),
-        ("a b/\n:c\x00é", "a" * 64, "abc:aaaaaaaaaaaa"),
+        ("a b/\n:c\x00\u00e9", "a" * 64, "abc:aaaaaaaaaaaa"),
         ("dockerd", "", "dockerd:e3b0c44298fc"),
         ("dockerd", "A" * 64, "dockerd:d53eda7a637c"),
     ],
