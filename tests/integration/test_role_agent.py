@@ -7,6 +7,7 @@ In namespaces of its own, where everything that the role writes is private and e
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,6 +26,13 @@ ROOT = Path(__file__).parents[2]
 TASKS = Path(__file__).parent / "targets/role_agent/tasks/main.yml"
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
 PLUGIN = "examples/localdir"
+# Settings in every way that there is, for the second run.
+OTHERWISE = {
+    "agent_options": {"daemon": {"log_level": "debug"}, "publish": {"podman_timeout": 60}},
+    "agent_publish_docker": True,
+    "agent_publish_podman": True,
+    "agent_secret_patterns_also": ["*_headers"],
+}
 
 # Read commands from standard input until it ends; each one's output goes where it says.
 ROOM = """
@@ -129,7 +137,7 @@ def test_life(room: Room, registry: str, directories: dict[str, Path], tmp_path:
     expect(True, between, given, "-e step=use")
     # Another setting, another wheel: the agent is restarted, the plugin is not.
     other = ["-e", f"agent_wheel={other_wheel(tmp_path)}"]
-    options = ["-e", '\'{"agent_options": {"daemon": {"log_level": "debug"}}}\'']
+    options = ["-e", f"'{json.dumps(OTHERWISE)}'"]
     assert "Restart the agent" in expect(True, role, *other, *options)
     assert changed(expect(True, role, *other, *options)) == 0
     expect(True, between, given, "-e step=verify")
@@ -140,6 +148,10 @@ def test_life(room: Room, registry: str, directories: dict[str, Path], tmp_path:
     expect(True, role, *other, "-e agent_state=absent", "-e agent_purge=true")
     expect(True, between, given, "-e step=gone")
     assert changed(expect(True, role, *other, "-e agent_state=absent", "-e agent_purge=true")) == 0
+    # An agent that left plugins behind leaves nobody who waits for them.
+    expect(True, between, given, "-e step=litter")
+    assert changed(expect(True, role, *other, "-e agent_state=absent")) == 1
+    expect(True, between, given, "-e step=tidy")
 
 
 @pytest.fixture(scope="module")
