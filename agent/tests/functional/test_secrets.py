@@ -375,3 +375,18 @@ async def test_a_failed_apply_says_nothing_secret(world: World, toy: Plugin) -> 
     assert done["failed"]
     assert f"got {MASK} and {MASK}" in done["msg"]
     assert_clean(done, ("hunter2-word", "open-me-now"))
+
+
+async def test_output_is_written_over_where_conmon_put_it(world: World, toy: Plugin) -> None:
+    output = "PLUGIN_OUTPUT=one env-secret|\u00e4 password=hunter2-else end|clean"
+    await set_up(world, toy, output)
+    await enable.enable(world.engine, "toy", timeout=0)
+    await enable.disable(world.engine, "toy", force=True)
+    kept = world.engine.log_path(toy.id).read_text()
+    assert_clean(kept, (*SECRETS, "hunter2-else"))
+    texts = [logs.parse_line(line)[2] for line in kept.encode().splitlines()][-3:]
+    assert texts == ["one **********", "\u00e4 password=************ end", "clean"]
+    await world.reopen()
+    lines = [line async for line in logs.read(world.engine, "toy", tail=3, follow=False)]
+    shown = [logs.parse_line(line.rstrip(b"\n"))[2] for line in lines]
+    assert shown == [f"one {MASK}", f"\u00e4 password={MASK} end", "clean"]

@@ -76,6 +76,18 @@ class Entry:
     #: Set at the next change, and replaced by a new one: take it first, look, then wait for it.
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     holds: int = 0
+    #: Not 0 while what consumers hold is being mounted again.
+    replays: int = 0
+
+    @contextlib.contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Say that what consumers hold is not in place yet."""
+        self.replays += 1
+        try:
+            yield
+        finally:
+            self.replays -= 1
+            self._tell()
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
@@ -228,9 +240,9 @@ class Engine:
         """Return what is kept of a volume's secret."""
         return secrets_.digest(self.secret_key, volume, option, value)
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, cover: secrets_.Cover = secrets_.cover_with_mask) -> str:
         """Return a text of a plugin without secrets, as far as they are known or look like it."""
-        return self.known.redact(self.options.secrets.mask_text(text))
+        return self.known.redact(self.options.secrets.mask_text(text, cover), cover)
 
     @contextlib.contextmanager
     def pinned(self, digests: Iterable[Digest]) -> Iterator[None]:

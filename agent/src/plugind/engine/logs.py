@@ -7,6 +7,9 @@
 
 conmon writes the file, so nothing is lost while the agent is away. The agent follows it through
 inotify, and rotates it by rename once it is larger than `log_max_bytes`.
+
+What a plugin prints may hold its secrets. As soon as the agent has read a line it writes `*` over
+them, in the file itself: later, after a restart of the agent, it would not know them any more.
 """
 
 from __future__ import annotations
@@ -14,15 +17,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from plugind import log
 from plugind.engine import lookup
 from plugind.engine.context import Engine, Entry
 from plugind.host import inotify
+from plugind.model import secrets
+from plugind.model.secrets import MASK
 
 _CHUNK = 256 * 1024
+#: What was written over a secret is as long as it was, and is shown as any other mask.
+_STARS = re.compile(r"\*{4,}")
 
 
 def parse_line(line: bytes) -> tuple[str, str, str]:
@@ -42,7 +50,7 @@ def last_lines(path: Path, start: int, count: int) -> tuple[str, ...]:
             lines = file.read(_CHUNK).splitlines()
     except FileNotFoundError:
         return ()
-    return tuple(parse_line(line)[2] for line in lines[-count:])
+    return tuple(_STARS.sub(MASK, parse_line(line)[2]) for line in lines[-count:])
 
 
 def follow_output(engine: Engine, entry: Entry, offset: int) -> None:
@@ -97,7 +105,7 @@ def kept_lines(path: Path, tail: int | None = None) -> tuple[list[bytes], int]:
 
 async def _copy(engine: Engine, plugin_id: str, offset: int) -> None:
     path = engine.log_path(plugin_id)
-    reader = Reader(path, offset)
+    reader = Reader(path, offset, lambda line: _cover_in_place(engine, line))
     try:
         async for line in _follow(path, offset, reader):
             _emit(engine, plugin_id, line)
@@ -116,7 +124,14 @@ async def _copy(engine: Engine, plugin_id: str, offset: int) -> None:
 def _redact(engine: Engine, line: bytes) -> bytes:
     """Return a line without the secrets that are known; other bytes stay what they are."""
     text = line.decode("utf-8", "surrogateescape")
-    return engine.redact(text).encode("utf-8", "surrogateescape")
+    return _STARS.sub(MASK, engine.redact(text)).encode("utf-8", "surrogateescape")
+
+
+def _cover_in_place(engine: Engine, line: bytes) -> bytes:
+    """Return the line, as long as before, with `*` in the place of secrets."""
+    text = line.decode("utf-8", "surrogateescape")
+    covered = engine.redact(text, secrets.cover_in_place)
+    return line if covered == text else covered.encode("utf-8", "surrogateescape")
 
 
 def _emit(engine: Engine, plugin_id: str, line: bytes) -> None:
@@ -148,8 +163,11 @@ async def _follow(path: Path, offset: int, reader: Reader | None = None) -> Asyn
 class Reader:
     """Reads lines from a file that grows and may be replaced by rename."""
 
-    def __init__(self, path: Path, offset: int) -> None:
+    def __init__(
+        self, path: Path, offset: int, cover: Callable[[bytes], bytes] | None = None
+    ) -> None:
         self._path = path
+        self._cover = cover
         self._offset = offset
         self._inode: int | None = None
         self._rest = b""
@@ -182,6 +200,26 @@ class Reader:
                 self._offset = 0  # truncated by conmon's own limit
             file.seek(self._offset)
             while chunk := file.read(_CHUNK):
+                start = self._offset - len(self._rest)
                 self._offset += len(chunk)
                 *complete, self._rest = (self._rest + chunk).split(b"\n")
-                yield from complete
+                for line in complete:
+                    if self._cover is not None:
+                        self._write_over(path, status, start, line, self._cover(line))
+                    start += len(line) + 1
+                    yield line
+
+    def _write_over(
+        self, path: Path, read: os.stat_result, start: int, line: bytes, covered: bytes
+    ) -> None:
+        """Write `covered` over the line it was made of, in the file that was read."""
+        if covered == line or len(covered) != len(line):
+            return
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                # Unless conmon has begun anew meanwhile: then the line is gone anyway.
+                if os.fstat(fd).st_ino == read.st_ino and os.pread(fd, len(line), start) == line:
+                    os.pwrite(fd, covered, start)
+            finally:
+                os.close(fd)

@@ -59,6 +59,20 @@ _WORDS = frozenset(("true", "false", "none", "null", MASK))
 _KNOWN_AT_MOST = 16384
 
 
+#: What is shown in the place of a secret.
+Cover = Callable[[str], str]
+
+
+def cover_with_mask(secret: str) -> str:
+    """Show nothing of a secret, not even how long it is."""
+    return MASK
+
+
+def cover_in_place(secret: str) -> str:
+    """Return as many `*` as the secret has bytes, to write over it where it is."""
+    return "*" * len(secret.encode("utf-8", "surrogateescape"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecretPolicy:
     """Patterns for names, and names that a plugin's label or a caller has named."""
@@ -91,14 +105,22 @@ class SecretPolicy:
             return MASK if value else value
         return self._mask_inline(_IN_VALUE, value)
 
-    def mask_text(self, text: str) -> str:
+    def mask_text(self, text: str, cover: Cover = cover_with_mask) -> str:
         """Mask `password=x` and `://user:x@` wherever they stand in a text."""
-        return self._mask_inline(_IN_TEXT, text)
+        return self._mask_inline(_IN_TEXT, text, cover)
 
-    def _mask_inline(self, pattern: re.Pattern[str], text: str) -> str:
+    def _mask_inline(
+        self, pattern: re.Pattern[str], text: str, cover: Cover = cover_with_mask
+    ) -> str:
+        def covered(match: re.Match[str]) -> str:
+            return match["before"] + cover(match["value"])
+
+        def judged(match: re.Match[str]) -> str:
+            return covered(match) if self.covers(match["name"]) else match[0]
+
         if "=" in text:
-            text = pattern.sub(self._cover, text)
-        return _USERINFO.sub(rf"\g<before>{MASK}", text) if "://" in text else text
+            text = pattern.sub(judged, text)
+        return _USERINFO.sub(covered, text) if "://" in text else text
 
     def mask_args(self, args: Iterable[str]) -> list[str]:
         """Mask a list of arguments: `--password=x`, `--password x`, `-o password=x`; or all."""
@@ -127,9 +149,6 @@ class SecretPolicy:
     def is_masked(self, name: str, value: str) -> bool:
         """True if a mask stands where a secret should: somebody sends back what was shown."""
         return MASK in value and any(part == MASK for part in self.find(name, value))
-
-    def _cover(self, match: re.Match[str]) -> str:
-        return match["before"] + MASK if self.covers(match["name"]) else match[0]
 
     def _args(self, args: Iterable[str]) -> Iterator[tuple[str, str]]:
         every = self.covers(ARGS)
@@ -169,9 +188,11 @@ class KnownValues:
         longest_first = sorted(self._values, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, cover: Cover = cover_with_mask) -> str:
         """Return the text with every known value masked."""
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        if self._pattern is None:
+            return text
+        return self._pattern.sub(lambda match: cover(match[0]), text)
 
 
 def walk(
