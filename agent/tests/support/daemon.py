@@ -153,6 +153,12 @@ class Agent:
         env = {**os.environ, "DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.run)}
         return _run(["docker", *arguments], env, input, status)
 
+    def docker(self, *arguments: str, input: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run the docker CLI against it, its streams apart, however it ends."""
+        env = {**os.environ, "DOCKER_HOST": self.url, "DOCKER_CONFIG": str(self.run)}
+        argv = ["docker", *arguments]
+        return subprocess.run(argv, env=env, input=input, capture_output=True, check=False)
+
     def verb(self, *arguments: str, input: str | None = None, status: int = 0) -> str:
         """Run a verb of plugind's client."""
         env = {**os.environ, "PLUGIND_SOCKET": str(self.socket)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import daemon, docker_registry
+from support import daemon, docker_registry, image
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +43,15 @@ def registry(tmp_path: Path) -> Iterator[docker_registry.DockerRegistry]:
     """A registry of its own for each test."""
     with docker_registry.run(tmp_path / "registry") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image with a shell and its programs, as `docker save` writes it."""
+    daemon.require("docker")
+    if image.REASON:
+        daemon.require(image.REASON)
+    raw, layers = image.busybox(Labels={"from": "a test"})
+    path = tmp_path_factory.mktemp("image") / "busybox.tar"
+    path.write_bytes(image.archive("busybox:latest", raw, layers))
+    return path
