@@ -35,6 +35,7 @@ from plugind.model import (
 )
 from plugind.model.credentials import Credentials
 from plugind.model.desired import Desired, DesiredPlugin
+from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Observed, Offer
 from plugind.model.outcome import DONE, FAILED, PLANNED, SKIPPED, Outcome, Result
 from plugind.model.privileges import Privileges
@@ -112,8 +113,22 @@ class Target(Protocol):
         """Create a volume."""
         ...
 
-    async def remove_volume(self, name: str, *, force: bool) -> None:
-        """Remove a volume with its data; `force`: only the record if the driver does not answer."""
+    async def remove_volume(self, name: str, *, force: bool) -> str:
+        """Remove a volume with its data; `force`: only the record if the driver does not answer.
+
+        Returns what could not be done, "" if everything was.
+        """
+        ...
+
+    async def mount(self, mount: HostMount, *, allow_nonempty: bool) -> None:
+        """Mount a volume at a path of the host."""
+        ...
+
+    async def unmount(self, path: str, *, force: bool) -> str:
+        """Unmount a volume from a path of the host; `force`: although it is in use.
+
+        Returns what could not be done, "" if everything was.
+        """
         ...
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
@@ -122,6 +137,10 @@ class Target(Protocol):
 
     async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
         """Return the Engine API object, or None if there is no such volume."""
+        ...
+
+    async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
+        """Return the host mount at a path, or None if there is none."""
         ...
 
     async def info(self) -> Mapping[str, Any]:
@@ -150,6 +169,7 @@ async def apply(
         f"plugin/{p['Name']}": p for p in observation.plugins
     }
     documents |= {f"volume/{v['Name']}": v for v in observation.volumes}
+    documents |= {f"mount/{m['Path']}": m for m in observation.mounts or ()}
     if not dry_run:
         await read_back(target, run, documents)
     names = confidential.name_secrets(desired, world, documents)
@@ -190,28 +210,40 @@ async def carry_out(plan_: Plan, target: Target, progress: Progress) -> outcome.
             continue
         run.touched.add(step.resource)
         try:
-            await do(step, target, progress)
+            left = await do(step, target, progress)
         except Exception as exc:  # noqa: BLE001 - one resource's surprise must not hide what was done
             stopped[position] = step.describe()
             run.note(outcome.of_step(step, FAILED, _cause(step, exc)))
             await recover(run, step, target)
         else:
             run.note(outcome.of_step(step, DONE))
+            run.notes += [left] if left else []
             run.after[step.resource] = step.after
     return run
 
 
-async def do(step: Step, target: Target, progress: Progress) -> None:
-    """Carry one step out."""
+async def do(step: Step, target: Target, progress: Progress) -> str:
+    """Carry one step out; return what of it could not be done although it is done."""
+    if step.kind == steps.MOUNT_REMOVE:
+        wanted_mount = step.wanted_mount
+        return await target.unmount(wanted_mount.mount.path, force=wanted_mount.force)
+    if step.kind == steps.MOUNT_CREATE:
+        wanted_mount = step.wanted_mount
+        allow_nonempty = wanted_mount.allow_nonempty
+        await target.mount(wanted_mount.mount, allow_nonempty=allow_nonempty)
+        return ""
+    if step.kind == steps.VOLUME_REMOVE:
+        return await target.remove_volume(step.wanted_volume.name, force=step.wanted_volume.force)
     if step.kind == steps.VOLUME_CREATE:
         volume = step.wanted_volume
         options, labels = volume.options or {}, volume.labels or {}
         await target.create_volume(volume.name, step.driver, options, labels)
-        return
-    if step.kind == steps.VOLUME_REMOVE:
-        volume = step.wanted_volume
-        await target.remove_volume(volume.name, force=volume.force)
-        return
+        return ""
+    await _do_plugin(step, target, progress)
+    return ""
+
+
+async def _do_plugin(step: Step, target: Target, progress: Progress) -> None:
     wanted = step.wanted_plugin
     if step.kind in (steps.PLUGIN_INSTALL, steps.PLUGIN_UPGRADE):
         pull = target.install if step.kind == steps.PLUGIN_INSTALL else target.upgrade
@@ -287,7 +319,11 @@ async def read_back(
     """Replace the documents of what this run touched by what the engine says now."""
     for resource in sorted(run.touched):
         kind, _, name = resource.partition("/")
-        inspect = target.inspect_plugin if kind == "plugin" else target.inspect_volume
+        inspect = {
+            "plugin": target.inspect_plugin,
+            "volume": target.inspect_volume,
+            "mount": target.inspect_mount,
+        }[kind]
         try:
             found = await inspect(name)
         except errors.PlugindError as exc:

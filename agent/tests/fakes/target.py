@@ -21,6 +21,7 @@ from plugind import errors
 from plugind.model import config as config_
 from plugind.model import observed, privileges, settings
 from plugind.model.digest import Digest
+from plugind.model.host_mount import HostMount
 from plugind.model.plugin import Plugin
 
 Progress = Any
@@ -51,13 +52,23 @@ class FakeTarget:
     url: str = "fake://engine"
     plugins: dict[str, Plugin] = field(default_factory=dict)
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mounts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left: str = ""
     fail: dict[str, Exception] = field(default_factory=dict)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     created: int = 0
 
     def names(self) -> list[str]:
         """The names of the calls so far that change something."""
-        reads = ("observe", "offer", "inspect_plugin", "inspect_volume", "info", "options")
+        reads = (
+            "observe",
+            "offer",
+            "inspect_plugin",
+            "inspect_volume",
+            "inspect_mount",
+            "info",
+            "options",
+        )
         return [call[0] for call in self.calls if call[0] not in reads]
 
     def _called(self, method: str, *args: Any) -> None:
@@ -71,6 +82,7 @@ class FakeTarget:
         return observed.Observation(
             plugins=tuple(plugin.to_native_json(clear=True) for plugin in self.plugins.values()),
             volumes=tuple(self.volumes.values()),
+            mounts=tuple(self.mounts.values()),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in known},
             in_place=self.in_place,
         )
@@ -168,12 +180,26 @@ class FakeTarget:
             "Labels": dict(labels) or None,
         }
 
-    async def remove_volume(self, name: str, *, force: bool) -> None:
+    async def remove_volume(self, name: str, *, force: bool) -> str:
         self._called("remove_volume", name, force)
         driver = self.volumes[name]["Driver"]
         if driver != "local" and not self._plugin(driver).enabled and not force:
             raise errors.Unavailable(f"remove {name}: driver {driver} is disabled")
         del self.volumes[name]
+        return self.left if force else ""
+
+    async def mount(self, mount: HostMount, *, allow_nonempty: bool) -> None:
+        self._called("mount", mount.path, mount.volume, allow_nonempty)
+        self.mounts[mount.path] = mount.to_json(state="mounted", error="")
+
+    async def unmount(self, path: str, *, force: bool) -> str:
+        self._called("unmount", path, force)
+        del self.mounts[path]
+        return self.left if force else ""
+
+    async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
+        self._called("inspect_mount", path)
+        return self.mounts.get(path)
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         self._called("inspect_plugin", name)

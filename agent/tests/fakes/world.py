@@ -93,6 +93,7 @@ def plan_for(
         observed.Observed(
             plugins=world.plugins,
             volumes=world.volumes,
+            mounts=world.mounts,
             drivers=world.drivers,
             in_place=world.in_place,
             offers={p.name: known[p.name] for p in needs.offers if p.name in known},

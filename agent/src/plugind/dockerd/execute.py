@@ -21,6 +21,7 @@ from plugind.dockerd import observe
 from plugind.model import observed, plan_settings
 from plugind.model.credentials import Credentials
 from plugind.model.desired import DesiredSettings
+from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
@@ -168,7 +169,7 @@ class DockerTarget:
             doing, create, name, driver, driver_opts=dict(options), labels=dict(labels)
         )
 
-    async def remove_volume(self, name: str, *, force: bool) -> None:
+    async def remove_volume(self, name: str, *, force: bool) -> str:
         """Remove a volume. The SDK's own method forgets to send `force`."""
 
         def work() -> None:
@@ -177,6 +178,27 @@ class DockerTarget:
             self._client._raise_for_status(answer)  # noqa: SLF001
 
         await self._call(f"remove volume {name}", work)
+        return ""  # an error says all that a Docker Engine has to say
+
+    async def mount(self, mount: HostMount, *, allow_nonempty: bool) -> None:
+        """Refuse: the planner does, too, so this is never called with a plan."""
+        del allow_nonempty
+        raise errors.Unsupported(
+            f'cannot mount volume {mount.volume} at "{mount.path}": a Docker Engine has no call '
+            "for mounts on the host"
+        )
+
+    async def unmount(self, path: str, *, force: bool) -> str:
+        """Refuse, as `mount` does."""
+        del force
+        raise errors.Unsupported(
+            f'cannot unmount "{path}": a Docker Engine has no call for mounts on the host'
+        )
+
+    async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
+        """Return None: there are no such mounts."""
+        del path
+        return None
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if there is no such plugin."""

@@ -13,6 +13,7 @@ from plugind.engine import (
     describe,
     enable,
     fetch,
+    host_mounts,
     install,
     lookup,
     references,
@@ -24,6 +25,7 @@ from plugind.engine import (
 from plugind.engine.context import Engine
 from plugind.model import desired, privileges, reference, volume
 from plugind.model.credentials import Credentials
+from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
 from plugind.model.reference import Reference
 
@@ -84,6 +86,7 @@ class EngineTarget:
         return Observation(
             plugins=tuple(plugin.to_native_json(clear=True) for plugin in plugins),
             volumes=tuple(listed),
+            mounts=tuple(await host_mounts.list_host_mounts(self._engine)),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in plugins},
             mounted=await references.mounted(self._engine),
             warnings=tuple(warnings),
@@ -173,9 +176,24 @@ class EngineTarget:
             secret_options=self._secret_options(name),
         )
 
-    async def remove_volume(self, name: str, *, force: bool) -> None:
-        """Remove a volume."""
-        await volumes.remove_volume(self._engine, name, force=force)
+    async def remove_volume(self, name: str, *, force: bool) -> str:
+        """Remove a volume; return what could not be done."""
+        return await volumes.remove_volume(self._engine, name, force=force)
+
+    async def mount(self, mount: HostMount, *, allow_nonempty: bool) -> None:
+        """Mount a volume on the host."""
+        await host_mounts.mount_on_host(self._engine, mount, allow_nonempty=allow_nonempty)
+
+    async def unmount(self, path: str, *, force: bool) -> str:
+        """Unmount a volume from the host; return what could not be done."""
+        return await host_mounts.unmount_on_host(self._engine, path, force=force)
+
+    async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
+        """Return the host mount, None if there is none."""
+        try:
+            return await host_mounts.inspect_host_mount(self._engine, path)
+        except errors.NotFound:
+            return None
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if it is not installed."""

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from plugind import errors
+from plugind.model import host_mount, schema
 from plugind.model import reference as reference_
-from plugind.model import schema
 from plugind.model.credentials import Credentials
+from plugind.model.host_mount import MOUNTED, HostMount
 from plugind.model.reference import Reference
 from plugind.model.secrets import MASK, OPTIONS_LABEL, SecretPolicy, parse_names
 
@@ -111,11 +112,27 @@ class DesiredVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredMount:
+    """One volume at a path of the host. `mount` says how; of an absent one only the path counts."""
+
+    mount: HostMount
+    state: str = MOUNTED
+    allow_nonempty: bool = False
+    force: bool = False
+
+    @property
+    def resource(self) -> str:
+        """What the mount is called in results."""
+        return f"mount/{self.mount.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """A whole declaration."""
 
     plugins: tuple[DesiredPlugin, ...] = ()
     volumes: tuple[DesiredVolume, ...] = ()
+    mounts: tuple[DesiredMount, ...] = ()
 
 
 def parse_declaration(document: Any) -> Desired:
@@ -137,11 +154,18 @@ def parse_declaration(document: Any) -> Desired:
             volumes.append(_volume(entry, path))
         except errors.InvalidParameter as exc:
             found.append(str(exc))
+    mounts: list[DesiredMount] = []
+    for position, entry in enumerate(document.get("mounts") or ()):
+        try:
+            mounts.append(_mount(entry))
+        except errors.InvalidParameter as exc:
+            found.append(f".mounts[{position}]: {exc}")
+    found += _twice("mounts", [mount.mount.path for mount in mounts])
     found += _twice("plugins", [plugin.name for plugin in plugins])
     found += _twice("volumes", [volume.name for volume in volumes])
     if found:
         raise _invalid(found)
-    return Desired(plugins=tuple(plugins), volumes=tuple(volumes))
+    return Desired(plugins=tuple(plugins), volumes=tuple(volumes), mounts=tuple(mounts))
 
 
 def canonical_driver(text: str) -> str:
@@ -232,6 +256,20 @@ def _volume(entry: Mapping[str, Any], path: str) -> DesiredVolume:
         secret_options=frozenset(entry.get("secret_options") or ()),
         state=entry.get("state", PRESENT),
         recreate=entry.get("recreate", NEVER),
+        force=entry.get("force", False),
+    )
+
+
+def _mount(entry: Mapping[str, Any]) -> DesiredMount:
+    state = entry.get("state", MOUNTED)
+    if state == ABSENT:
+        mount = HostMount(path=host_mount.normal_path(entry["path"]), volume="")
+    else:
+        mount = host_mount.parse(entry)
+    return DesiredMount(
+        mount=mount,
+        state=state,
+        allow_nonempty=entry.get("allow_nonempty", False),
         force=entry.get("force", False),
     )
 

@@ -17,6 +17,7 @@ from plugind import errors
 from plugind.model import config as config_
 from plugind.model import reference as reference_
 from plugind.model import settings as settings_
+from plugind.model.host_mount import HostMount
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
 from plugind.model.secrets import DEFAULT, SecretPolicy
@@ -44,6 +45,7 @@ class Observation:
     digests    manifest digest by plugin id, where the engine knows it
     mounted    the volumes in use now, by their plugin's name, as `volume/<name>`; None where the
                engine cannot tell, so that every volume counts as in use
+    mounts     host mounts, as `GET /plugind/mounts` lists them; None where the engine has none
     drivers    volume drivers besides managed plugins: `local`, legacy plugins
     in_place   the engine upgrades an enabled plugin in one step and goes back when that fails
     warnings   to be passed on to the user
@@ -54,6 +56,7 @@ class Observation:
     volumes: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     digests: Mapping[str, str] = field(default_factory=dict)
     mounted: Mapping[str, tuple[str, ...]] | None = None
+    mounts: tuple[Mapping[str, Any], ...] | None = None
     drivers: tuple[str, ...] = ("local",)
     in_place: bool = False
     warnings: tuple[str, ...] = ()
@@ -92,6 +95,14 @@ class ObservedVolume:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedMount:
+    """A host mount that is recorded, and its state (`model.host_mount`)."""
+
+    mount: HostMount
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """All that the planner looks at.
 
@@ -102,6 +113,7 @@ class Observed:
 
     plugins: Mapping[str, ObservedPlugin] = field(default_factory=dict)
     volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
+    mounts: Mapping[str, ObservedMount] | None = None
     drivers: frozenset[str] = frozenset({"local"})
     in_place: bool = False
     offers: Mapping[str, Offer] = field(default_factory=dict)
@@ -141,6 +153,9 @@ def read(observation: Observation) -> Observed:
     return Observed(
         plugins=plugins,
         volumes=volumes,
+        mounts=None
+        if observation.mounts is None
+        else {document["Path"]: _mount(document) for document in observation.mounts},
         drivers=frozenset(observation.drivers),
         in_place=observation.in_place,
         policy=observation.policy,
@@ -230,6 +245,16 @@ def _volume(document: Mapping[str, Any]) -> ObservedVolume:
         options=dict(document.get("Options") or {}),
         labels=dict(document.get("Labels") or {}),
     )
+
+
+def _mount(document: Mapping[str, Any]) -> ObservedMount:
+    mount = HostMount(
+        path=document["Path"],
+        volume=document["Volume"],
+        read_only=document["ReadOnly"],
+        propagation=document["Propagation"],
+    )
+    return ObservedMount(mount=mount, state=document["State"])
 
 
 def _mounts(documents: Iterable[Mapping[str, Any]] | None) -> tuple[config_.PluginMount, ...]:

@@ -55,6 +55,7 @@ class Result:
     after: Mapping[str, State] = field(default_factory=dict)
     plugins: tuple[Mapping[str, Any], ...] = ()
     volumes: tuple[Mapping[str, Any], ...] = ()
+    mounts: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -69,6 +70,7 @@ class Result:
             "diff": {"before": dict(self.before), "after": dict(self.after)},
             "plugins": [dict(plugin) for plugin in self.plugins],
             "volumes": [dict(volume) for volume in self.volumes],
+            "mounts": [dict(mount) for mount in self.mounts],
             "warnings": list(self.warnings),
             "secrets": {name: list(names) for name, names in self.secrets.items()},
         }
@@ -171,6 +173,7 @@ def conclude(
     changed = any(run.has_changed(resource) for resource in run.plan.before)
     plugins = [plugin.resource for plugin in desired.plugins]
     volumes = [volume.resource for volume in desired.volumes]
+    mounts = [mount.resource for mount in desired.mounts]
     return Result(
         changed=changed,
         failed=bool(run.failures),
@@ -181,6 +184,7 @@ def conclude(
         after=dict(sorted(run.after.items())),
         plugins=tuple(documents[name] for name in plugins if name in documents),
         volumes=tuple(documents[name] for name in volumes if name in documents),
+        mounts=tuple(documents[name] for name in mounts if name in documents),
         warnings=(*warnings, *run.plan.warnings, *run.notes),
     )
 

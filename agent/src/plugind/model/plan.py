@@ -7,11 +7,13 @@
 `needs` names what has to be read besides the engine's lists, so a declaration that is fulfilled
 contacts no registry. `plan` is the whole of dry run, diff and idempotence:
 
-    1. volumes that are declared absent go, because a volume holds its plugin
+    1. host mounts that are declared absent or differ go, because a mount holds its volume;
+       volumes that are declared absent go, because a volume holds its plugin
     2. plugins that are declared absent go
     3. plugins are installed, upgraded, set, enabled, disabled
     4. volumes go whose driver was disabled until now
     5. volumes are created
+    6. volumes are mounted on the host
 
 If anything cannot be done for a reason that can be known now, the plan has problems and none of
 its steps is to be carried out.
@@ -22,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plugind.model import desired as desired_
-from plugind.model import plan_plugins, plan_volumes
+from plugind.model import plan_mounts, plan_plugins, plan_volumes
 from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
 from plugind.model.observed import Observed
 from plugind.model.steps import Draft, Plan
@@ -61,6 +63,10 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     draft = Draft(desired, observed)
     for volume in desired.volumes:
         plan_volumes.start_volume(draft, volume)
+    for mount in desired.mounts:
+        plan_mounts.start_mount(draft, mount)
+    for mount in desired.mounts:
+        plan_mounts.remove_mount(draft, mount)
     leaving = [volume for volume in desired.volumes if volume.state == desired_.ABSENT]
     late = [volume for volume in leaving if plan_volumes.is_removed_late(draft, volume)]
     for volume in leaving:
@@ -74,4 +80,7 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     for volume in desired.volumes:
         if volume.state == desired_.PRESENT:
             plan_volumes.plan_volume(draft, volume)
+    for mount in desired.mounts:
+        if mount.state != desired_.ABSENT:
+            plan_mounts.plan_mount(draft, mount)
     return draft.finish()

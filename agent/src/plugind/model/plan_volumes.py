@@ -58,6 +58,13 @@ def remove_volume(draft: Draft, wanted: DesiredVolume) -> None:
             return
         if draft.is_impossible(f"plugin/{have.driver}"):
             return
+    held = _mounted_at(draft, wanted.name)
+    if held and not wanted.force:
+        draft.problem(
+            wanted.resource,
+            f'cannot remove volume "{wanted.name}": it is mounted at {", ".join(held)}',
+        )
+        return
     position = _add_removal(draft, wanted, have)
     draft.released.setdefault(have.driver, []).append(position)
 
@@ -88,6 +95,13 @@ def plan_volume(draft: Draft, wanted: DesiredVolume) -> None:
         return
     if have.driver != driver and not _driver_is_ready(draft, wanted, have.driver, "recreate"):
         return
+    held = _mounted_at(draft, wanted.name)
+    if held:
+        draft.problem(
+            wanted.resource,
+            f'cannot recreate volume "{wanted.name}": it is mounted at {", ".join(held)}',
+        )
+        return
     _add_removal(draft, wanted, have)
     _create(draft, wanted, driver)
 
@@ -108,12 +122,18 @@ def _create(draft: Draft, wanted: DesiredVolume, driver: str) -> None:
 
 def _add_removal(draft: Draft, wanted: DesiredVolume, have: ObservedVolume) -> int:
     ready = draft.last.get(f"plugin/{have.driver}")
+    own = [
+        f"mount/{m.mount.path}"
+        for m in (draft.observed.mounts or {}).values()
+        if m.mount.volume == have.name
+    ]
+    unmounted = [draft.last[resource] for resource in own if resource in draft.last]
     return draft.add(
         steps.VOLUME_REMOVE,
         wanted.resource,
         f"remove volume {wanted.name} with its data",
         steps.GONE,
-        depends=() if ready is None else (ready,),
+        depends=(*unmounted, *(() if ready is None else (ready,))),
         volume=wanted,
         driver=have.driver,
     )
@@ -129,25 +149,40 @@ def _driver_is_ready(draft: Draft, wanted: DesiredVolume, driver: str, verb: str
     """True if the driver is there, or will be after the plugins' steps; else note a problem."""
     if driver in draft.observed.drivers:
         return True
-    resource = f"plugin/{driver}"
-    if draft.is_impossible(resource):
+    if draft.is_impossible(f"plugin/{driver}"):
         return False  # said once is enough
+    why = why_not_ready(draft, driver)
+    if why:
+        draft.problem(
+            wanted.resource, f'cannot {verb} volume "{wanted.name}": its driver {driver} {why}'
+        )
+    return not why
+
+
+def why_not_ready(draft: Draft, driver: str) -> str:
+    """Return why a driver will not answer after the plugins' steps, "" if it will."""
+    if driver in draft.observed.drivers:
+        return ""
     plugin = draft.observed.plugins.get(driver)
     declared = _declared_state(draft, driver)
     if declared == desired_.ENABLED:
-        return True
+        return ""
     if declared in (desired_.ABSENT, desired_.DISABLED):
-        why = f"is declared {declared}"
-    elif plugin is None and declared is None:
-        why = "is not installed"
-    elif plugin is None or not plugin.enabled:
-        why = "is disabled"
-    else:
-        return True
-    draft.problem(
-        wanted.resource, f'cannot {verb} volume "{wanted.name}": its driver {driver} {why}'
+        return f"is declared {declared}"
+    if plugin is None and declared is None:
+        return "is not installed"
+    return "is disabled" if plugin is None or not plugin.enabled else ""
+
+
+def _mounted_at(draft: Draft, name: str) -> list[str]:
+    """Return the paths of the host where the volume stays mounted, as far as the plan goes."""
+    leaving = {step.resource for step in draft.steps if step.kind == steps.MOUNT_REMOVE}
+    mounts = (draft.observed.mounts or {}).items()
+    return sorted(
+        path
+        for path, have in mounts
+        if have.mount.volume == name and f"mount/{path}" not in leaving
     )
-    return False
 
 
 def _declared_state(draft: Draft, driver: str) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
+from plugind.model.desired import Desired, DesiredMount, DesiredPlugin, DesiredVolume
 from plugind.model.observed import Observed, Offer
 
 State = Mapping[str, Any]
@@ -29,6 +29,8 @@ PLUGIN_DISABLE = "plugin-disable"
 PLUGIN_REMOVE = "plugin-remove"
 VOLUME_CREATE = "volume-create"
 VOLUME_REMOVE = "volume-remove"
+MOUNT_CREATE = "mount-create"
+MOUNT_REMOVE = "mount-remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Step:
     depends: tuple[int, ...] = ()
     plugin: DesiredPlugin | None = None
     volume: DesiredVolume | None = None
+    mount: DesiredMount | None = None
     driver: str = ""
     offer: Offer | None = None
     arguments: tuple[str, ...] | None = field(default=None, repr=False)
@@ -69,6 +72,13 @@ class Step:
         if self.volume is None:
             raise TypeError(f"{self.kind} is not a step of a volume")
         return self.volume
+
+    @property
+    def wanted_mount(self) -> DesiredMount:
+        """The host mount of a mount's step."""
+        if self.mount is None:
+            raise TypeError(f"{self.kind} is not a step of a host mount")
+        return self.mount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
