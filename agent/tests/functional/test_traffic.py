@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from plugind.engine import enable, front, mounting, volumes
 from plugind.model.front import Reply
+from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from support import fronts
@@ -164,6 +166,39 @@ async def test_a_crash_mounts_again_with_the_consumer_s_id(world: World, plugin:
     world.clock.advance(1)
     await until(lambda: calls(world, plugin, "Mount") if world.host.is_running(plugin.id) else 0)
     assert calls(world, plugin, "Mount") == [{"Name": "v", "ID": ID}]
+
+
+async def activate(world: World) -> Answer:
+    return await fronts.post(world.engine.fronts["toy:latest"].path, "Plugin.Activate")
+
+
+async def test_who_has_mounts_is_activated_after_the_replay(world: World, plugin: Plugin) -> None:
+    await ask(world, "Create", Name="v")
+    await ask(world, "Mount", Name="v", ID=ID)
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    waiting = asyncio.ensure_future(activate(world))
+    await until(lambda: world.engine.fronts["toy:latest"].waiting)
+    async with world.engine.locks.holding("volume:v"):
+        world.clock.advance(1)
+        await until(lambda: world.entry(plugin).replays)
+        assert world.entry(plugin).state is PluginState.RUNNING
+        assert world.engine.fronts["toy:latest"].waiting == 1
+    assert (await waiting).document == {"Implements": ["VolumeDriver"]}
+    assert world.entry(plugin).mounted == {ID}
+
+
+async def test_activate_waits_for_nobody_who_does_not_come_back(
+    world: World, plugin: Plugin
+) -> None:
+    await ask(world, "Create", Name="v")
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    assert (await activate(world)).status == 200
+    world.clock.advance(1)
+    await ask(world, "Mount", Name="v", ID=ID)
+    await enable.disable(world.engine, "toy", force=True)
+    assert (await activate(world)).status == 200
 
 
 async def test_a_volume_that_others_have_mounted_is_not_removed(

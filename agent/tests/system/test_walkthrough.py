@@ -15,19 +15,17 @@ import pty
 import re
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from plugind import ctl_http
-from support import daemon
+from support import sshd
 from support.daemon import Agent
 from support.docker_registry import DockerRegistry
 
 pytestmark = pytest.mark.root
-SERVER = daemon.REPOSITORY / "examples" / "plugins" / "sshfs" / "demo-server.sh"
 PROMPT = """Plugin "{name}" is requesting the following privileges:
  - network: [host]
  - device: [/dev/fuse]
@@ -38,15 +36,8 @@ Do you grant the above permissions? [y/N]"""
 @pytest.fixture
 def ssh_server() -> Iterator[dict[str, str]]:
     """A private sshd with a throw-away user; its settings as the script writes them."""
-    daemon.require("sshd")
-    # Not in tmp_path: that is closed to every user but root.
-    with tempfile.TemporaryDirectory(prefix="plugind-ssh-") as parent:
-        Path(parent).chmod(0o755)
-        directory = Path(parent, "server")
-        subprocess.run([str(SERVER), "start", str(directory)], check=True, capture_output=True)
-        lines = (directory / "server.env").read_text().splitlines()
-        yield dict(line.split("=", 1) for line in lines if "=" in line)
-        subprocess.run([str(SERVER), "stop", str(directory)], check=True, capture_output=True)
+    with sshd.run() as server:
+        yield server
 
 
 @pytest.fixture
@@ -79,7 +70,9 @@ def answer_prompt(agent: Agent, *arguments: str, answer: str) -> str:
     return seen.decode().replace("\r\n", "\n")
 
 
-def test_the_documented_session(agent: Agent, published: str, ssh_server: dict[str, str]) -> None:
+def test_the_documented_session(
+    agent: Agent, published: str, ssh_server: dict[str, str], archive: Path
+) -> None:
     """install, ls, volume create, volume ls, use, volume rm, disable, remove."""
     seen = answer_prompt(agent, "plugin", "install", published, answer="y")
     assert PROMPT.format(name=published) in seen
@@ -103,6 +96,13 @@ def test_the_documented_session(agent: Agent, published: str, ssh_server: dict[s
     assert re.search(
         rf"^{re.escape(published)}:latest +sshvolume$", agent.cli("volume", "ls"), re.MULTILINE
     )
+
+    agent.cli("load", "-i", str(archive))
+    shown = agent.docker("run", "--rm", "-v", "sshvolume:/data", "busybox", "ls", "/data")
+    content = "".join(f"{name}\n" for name in sorted(os.listdir(ssh_server["SHARE"])))
+    assert (shown.returncode, shown.stdout.decode()) == (0, content)
+    read = agent.docker("run", "--rm", "-v", "sshvolume:/data", "busybox", "cat", "/data/greeting")
+    assert read.stdout == b"hello from the other side\n"
 
     path = Path(agent.verb("volumes", "mount", "sshvolume").strip())
     assert (path / "greeting").read_text() == "hello from the other side\n"

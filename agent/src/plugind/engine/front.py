@@ -2,7 +2,8 @@
 # Copyright: plugind.engine contributors
 """One request at a plugin's front socket: hold, record, forward, rewrite.
 
-    Plugin.Activate     answered from config.json, whatever the plugin does now
+    Plugin.Activate     answered from config.json, whatever the plugin does now; while a plugin comes
+                        back to volumes that are mounted, when they are mounted again
     VolumeDriver.*      recorded by `traffic`
     everything else     forwarded
 
@@ -20,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from plugind import errors, log
-from plugind.engine import ports, traffic
+from plugind.engine import ports, references, traffic
 from plugind.engine.context import Engine, Entry, Front
 from plugind.model import front as front_
 from plugind.model import volume as volume_
@@ -36,6 +37,8 @@ MOST_WAITING = 512
 _LONGEST = 600.0
 #: Seconds until the agent has noticed that a process is gone whose socket refuses.
 _NOTICED = 2.0
+#: Seconds that Activate waits: a consumer's other plugins wait behind it.
+_PATIENCE = 10.0
 
 
 async def answer(engine: Engine, front: Front, method: str, content: bytes, process: str) -> Reply:
@@ -49,6 +52,7 @@ async def _answer(engine: Engine, front: Front, method: str, content: bytes, pro
     try:
         content = front_.prepare(method, content)
         if method == front_.ACTIVATE:
+            await restored(engine, front)
             return front_.activation(entry_of(engine, front).plugin.config.interface)
         if method in traffic.CHANGING:
             # Who cannot be served hears so at once, not behind others, and leaves no trace.
@@ -145,6 +149,25 @@ async def ready(engine: Engine, front: Front, until: float) -> tuple[Entry, port
         except TimeoutError:
             text = f"plugin {front.name} is {entry.state.value}, and did not answer in time"
             raise errors.Unavailable(_with_cause(text, entry)) from None
+
+
+async def restored(engine: Engine, front: Front) -> None:
+    """Wait while volumes that consumers hold are about to be mounted again, for a while at most.
+
+    Podman counts mounts itself: for the second container it asks for nothing but Activate, and takes
+    the path that it knows. Before the replay an empty directory is there.
+    """
+    entry = entry_of(engine, front)
+    if entry.state is PluginState.RUNNING and not entry.replays:
+        return
+    if not await references.ids(engine, entry.plugin):
+        return
+    with _held(front), contextlib.suppress(TimeoutError, errors.Conflict):
+        async with asyncio.timeout(_PATIENCE):
+            while entry.replays or entry.state is not PluginState.RUNNING:
+                if entry.state is not PluginState.RUNNING:
+                    _require_coming(entry)
+                await entry.moved.wait()
 
 
 def _require_coming(entry: Entry) -> None:

@@ -23,7 +23,8 @@ async def replay_mounts(engine: Engine, entry: Entry) -> None:
     if not entry.plugin.serves(drivers.CAPABILITY):
         return
     own = references.volumes_of(engine, entry.plugin)
-    await asyncio.gather(*(_replay(engine, entry, volume) for volume in own))
+    with entry.replaying():
+        await asyncio.gather(*(_replay(engine, entry, volume) for volume in own))
     await host_mounts.refresh(engine, entry.plugin.name)
 
 
