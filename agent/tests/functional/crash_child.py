@@ -24,6 +24,9 @@ from typing import Any
 from plugind import checkpoint, errors
 from plugind.engine import (
     configure,
+    container_attach,
+    container_run,
+    containers,
     enable,
     front,
     host_mounts,
@@ -172,6 +175,26 @@ async def unmount_on_host(world: World) -> None:
     await host_mounts.unmount_on_host(world.engine, found[0] if found else "/old", force=False)
 
 
+async def create_container(world: World, name: str = "new") -> None:
+    body = {"Image": "boxed:1", "Cmd": ["echo"], "HostConfig": {"Binds": ["local:/data"]}}
+    await containers.create_container(world.engine, body, name)
+
+
+async def run_container(world: World) -> None:
+    """From its creation to its end, or from where an earlier run was cut off."""
+    names = {entry.container.name for entry in world.engine.containers.entries.values()}
+    if "job" not in names:
+        await create_container(world, "job")
+    entry = containers.find_container(world.engine, "job")
+    ended = container_attach.waiting(entry, "next-exit")
+    await container_run.start(world.engine, entry)
+    await ended
+
+
+async def remove_container(world: World) -> None:
+    await containers.remove_container(world.engine, "old", force=False, volumes=False)
+
+
 OPERATIONS: dict[str, Operation] = {
     "create": create,
     "install": install,
@@ -192,6 +215,9 @@ OPERATIONS: dict[str, Operation] = {
     "load-image": load_image,
     "tag-image": tag_image,
     "remove-image": remove_image,
+    "create-container": create_container,
+    "run-container": run_container,
+    "remove-container": remove_container,
     "front-create": front_create,
     "front-remove": front_remove,
     "front-mount": front_mount,
@@ -202,9 +228,13 @@ OPERATIONS: dict[str, Operation] = {
 async def prepare(world: World) -> None:
     """`toy` is disabled; `used` runs, with volumes `free` and `kept`, the latter mounted.
 
-    There is one image, `kept:1`.
+    There are the images `kept:1` and `boxed:1`; the container `old` is made of the latter.
     """
     await import_image(world, "kept:1")
+    await image_import.import_image(
+        world.engine, chunks(LAYERS[1]), name=reference.parse("boxed:1"), config={}
+    )
+    await create_container(world, "old")
     await world.install(world.publish("toy"), "toy")
     await world.running("used", description="used")
     for name in ("free", "kept", "seen"):
@@ -261,6 +291,9 @@ async def settle(world: World) -> None:
         return all(entry.settled.is_set() for entry in world.engine.entries.values())
 
     await until(is_settled)
+    # What a boot leaves to do in the background is none of the operation's.
+    while world.engine.background:
+        await asyncio.wait(world.engine.background)
 
 
 async def operate(base: Path, name: str, point: str) -> None:

@@ -106,8 +106,8 @@ async def test_a_line_that_was_split_is_one_line(world: World) -> None:
     path = world.engine.log_path(entry.container.id)
     path.write_bytes(
         b"2026-01-01T02:00:01.000000000+02:00 stdout F first\n"
-        b"2026-01-01T00:00:02.000000000+00:00 stdout P sec\n"
-        b"2026-01-01T00:00:03.000000000+00:00 stdout F ond\n"
+        b"2026-01-01T00:00:02.000000000+00:00 stdout P half\n"
+        b"2026-01-01T00:00:03.000000000+00:00 stdout F way\n"
         b"rubbish\n"
         b"2026-01-01T00:00:04.000000000+00:00 stdout P end\n"
     )
@@ -115,10 +115,12 @@ async def test_a_line_that_was_split_is_one_line(world: World) -> None:
     async def text(**wanted: Any) -> bytes:
         return b"".join([data for _, data in await logs(world, entry, **wanted)])
 
-    assert await text() == b"first\nsecond\nend"
+    assert await text() == b"first\nhalfway\nend"
     assert await text(tail=1) == b"end"
-    assert await text(tail=2) == b"second\nend"
-    assert await text(tail=9) == b"first\nsecond\nend"
+    assert await text(tail=2) == b"halfway\nend"
+    assert await text(tail=9) == b"first\nhalfway\nend"
     assert (await text(timestamps=True)).startswith(b"2026-01-01T00:00:01.000000000Z first")
     stamped = await text(tail=2, timestamps=True)
-    assert stamped == (b"2026-01-01T00:00:02.000000000Z second\n2026-01-01T00:00:04.000000000Z end")
+    assert stamped == (
+        b"2026-01-01T00:00:02.000000000Z halfway\n2026-01-01T00:00:04.000000000Z end"
+    )

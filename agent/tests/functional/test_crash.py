@@ -16,6 +16,7 @@ import pytest
 
 from functional import crash_child
 from plugind import checkpoint, errors
+from plugind.model.container import Status
 from plugind.model.image import Image
 from plugind.model.lifecycle import PluginState
 from support import invariants
@@ -24,6 +25,7 @@ from support.engine import World
 #: Points that no operation of this engine passes; the stores' own tests do.
 NOT_REACHED = {
     "pull:before-commit", "pull:after-commit", "rollback:before-commit", "rollback:after-commit",
+    "volume-seal:after-options",
 }  # fmt: skip
 FRONT_HOLDER = "podman:ffffffffffff"
 #: What an operation that was done before the crash says when it is done again.
@@ -169,12 +171,18 @@ def check_done(world: World, name: str, where: str) -> None:
     volumes = invariants.load_volumes(world.layout.root)
     holders = {v: [r.holder for r in world.engine.volume_store.mounts(v)] for v in volumes}
     images = image_names(world)
+    every = [entry.container for entry in world.engine.containers.entries.values()]
+    containers = {container.name: container for container in every}
+    assert holders.get("local", []) == [], where
     done = {
         "pull-image": lambda: any(one.endswith("/test/box:latest") for one in images),
         "import-image": lambda: "made:1" in images,
         "load-image": lambda: images["kept:1"].raw == crash_child.IMAGE,
         "tag-image": lambda: images["alias:1"] is images["kept:1"],
         "remove-image": lambda: "kept:1" not in images,
+        "create-container": lambda: containers["new"].state.status is Status.CREATED,
+        "run-container": lambda: containers["job"].state.status is Status.EXITED,
+        "remove-container": lambda: "old" not in containers,
         "create": lambda: "new:latest" in records,
         "install": lambda: "new:latest" in records,
         "upgrade": lambda: records["toy:latest"]["remote"].endswith(":v2"),
