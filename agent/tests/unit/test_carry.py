@@ -175,3 +175,41 @@ async def test_query(target: FakeTarget) -> None:
 async def test_a_query_that_cannot_be_meant(target: FakeTarget, document: Any) -> None:
     with pytest.raises(errors.InvalidParameter, match="invalid query"):
         await carry.query(target, document)
+
+
+async def test_nothing_secret_is_in_a_result(target: FakeTarget) -> None:
+    declaration = {
+        "plugins": [
+            {
+                **DECLARATION["plugins"][0],
+                "settings": {"env": {"DEBUG": "named-1", "PASSWORD": "hunter2"}},
+                "secret_settings": ["DEBUG"],
+            }
+        ],
+        "volumes": [
+            {
+                "name": "v",
+                "driver": "x",
+                "options": {"token": "hunter3", "sesame": "named-2"},
+                "secret_options": ["sesame"],
+            }
+        ],
+    }
+    secrets = ("named-1", "hunter2", "hunter3", "named-2")
+    target.fail["create_volume"] = errors.System("said: hunter2 named-1 hunter3 named-2")
+    failed = await apply(target, declaration)
+    assert failed.msg.endswith("said: ******** ******** ******** ********")
+    done = await apply(target, declaration)
+    assert target.volumes["v"]["Options"] == {"token": "hunter3", "sesame": "named-2"}
+    assert "PASSWORD=hunter2" in target.plugins["x:latest"].settings.env
+    assert done.secrets == {
+        "plugin/x:latest": ("DEBUG", "PASSWORD"),
+        "volume/v": ("sesame", "token"),
+    }
+    again = await apply(target, declaration)
+    assert not again.changed
+    queried = await carry.query(target, {"plugins": None, "volumes": None})
+    for shown in (failed.to_json(), done.to_json(), again.to_json()):
+        assert [secret for secret in secrets if secret in str(shown)] == []
+    # What only the declaration named is not known to a query of an engine that keeps no names.
+    assert [s for s in secrets if s in str(queried)] == ["named-1", "named-2"]

@@ -83,6 +83,7 @@ def test_volumes_are_listed_and_warnings_are_on_the_other_stream(
          b'{"Holder": "operator"}'),
         (("volumes", "holders", "v"), "GET", "/plugind/volumes/v/holders", b""),
         (("inspect", "x"), "GET", "/plugind/plugins/x", b""),
+        (("inspect", "--secrets", "x"), "GET", "/plugind/plugins/x?secrets=1", b""),
         (("ping",), "GET", "/plugind/version", b""),
     ],
 )  # fmt: skip

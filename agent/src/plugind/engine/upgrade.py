@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import ending, fetch, garbage, install, lookup, ports, publish
+from plugind.engine import ending, fetch, garbage, install, lookup, ports, publish, sealing
 from plugind.engine.context import Engine, Entry
 from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
@@ -70,5 +70,6 @@ async def _swap(engine: Engine, entry: Entry, stage: Stage, new: Plugin) -> None
     await asyncio.to_thread(engine.plugin_store.swap, new.id, stage, new)
     await asyncio.to_thread(engine.plugin_store.discard_previous, new.id)
     entry.plugin = new
+    sealing.admit_settings(engine, new)  # labels and defaults of the new version name others
     entry.scope = None
     await publish.publish(engine)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fakes import stories
+from plugind.api import access
 from support import served as served_
 
 TABLE = """
@@ -74,3 +76,18 @@ async def test_a_query_is_answered_and_a_declaration_refused_while_degraded(serv
     await served.say("POST plugind/query <{}  200")
     await served.say("GET plugind/version  200  .Degraded=~newer")
     await served.say("POST plugind/apply?dry_run=1 <{}  503  .message=~newer")
+
+
+@pytest.mark.parametrize(("uid", "status"), [(0, 200), (901, 403)])
+async def test_only_root_sees_secrets(tmp_path, uid, status):
+    document = {**stories.CONFIG, "env": [{"name": "TOKEN", "value": "planted"}]}
+    peer = access.Peer(uid=uid, groups=frozenset({900}))
+    async with served_.serve(tmp_path, group_gid=900, peer_of=lambda _: peer) as served:
+        made = stories.make_plugin("secretive:latest", document=document)
+        served.stories.plugins[made.name] = made
+        shown = "GET plugind/plugins/secretive  200  .Settings.Env.0=TOKEN=********"
+        await served.say(shown)
+        await served.say(shown.replace("secretive ", "secretive?secrets=0 "))
+        await served.say("GET plugins/secretive/json  200  .Settings.Env.0=TOKEN=********")
+        clear = ".Settings.Env.0=TOKEN=planted" if status == 200 else ".message=~only root may see"
+        await served.say(f"GET plugind/plugins/secretive?secrets=1  {status}  {clear}")

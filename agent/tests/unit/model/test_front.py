@@ -180,3 +180,34 @@ def test_a_volume_from_its_record() -> None:
     }
     unknown = json.loads(front.recorded_volume(volume.Volume(name="v", driver="d")).content)
     assert "CreatedAt" not in unknown["Volume"]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "status", "document"),
+    [
+        (
+            "VolumeDriver.Mount",
+            front.failure("VolumeDriver.Mount", "it is secret", 500),
+            500,
+            {"Err": "it is ***"},
+        ),
+        (
+            "IpamDriver.X",
+            front.failure("IpamDriver.X", "secret", 200),
+            200,
+            {"Err": "***", "Error": "***"},
+        ),
+        (
+            "VolumeDriver.Get",
+            front.document({"Err": "", "x": "secret"}),
+            200,
+            {"Err": "", "x": "secret"},
+        ),
+        ("AuthZPlugin.AuthZReq", front.document({"Err": "secret"}), 200, {"Err": "secret"}),
+    ],
+)
+def test_errors_can_be_put_in_other_words(
+    method: str, given: Reply, status: int, document: Any
+) -> None:
+    changed = front.with_words(method, given, lambda text: text.replace("secret", "***"))
+    assert (changed.status, json.loads(changed.content)) == (status, document)
