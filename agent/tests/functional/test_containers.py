@@ -132,6 +132,23 @@ async def test_an_empty_volume_gets_what_the_image_has_there(world: World) -> No
     assert entry.container.volumes == ("vol", "wol", "nol")
 
 
+async def test_options_of_a_volume_are_kept_nowhere_but_with_the_volume(world: World) -> None:
+    plugin = await world.running("toy")
+    driver = {"Name": "toy", "Options": {"password": "planted", "size": "1"}}
+    mount = {
+        "Type": "volume",
+        "Source": "vol",
+        "Target": "/data",
+        "VolumeOptions": {"DriverConfig": driver},
+    }
+    entry = await create(world, "wait", Mounts=[mount])
+    create_call = [body for name, body in world.host.calls(plugin.id) if name.endswith(".Create")]
+    assert create_call == [{"Name": "vol", "Opts": driver["Options"]}]
+    record = world.engine.containers.store.dirs(entry.container.id).root / "container.json"
+    shown = await containers.inspect_container(world.engine, entry.container.id)
+    assert "planted" not in record.read_text() + str(shown)
+
+
 async def test_a_failed_create_leaves_no_volume_that_nobody_named(world: World) -> None:
     with pytest.raises(errors.NotFound, match="nosuch"):
         await create(world, "wait", Binds=["/anon", "vol:/data"], VolumeDriver="nosuch")

@@ -130,7 +130,8 @@ async def _create(engine: Engine, mount: ContainerMount) -> ContainerMount:
         options=dict(mount.options) or None,
         labels=dict(mount.labels) or None,
     )
-    return replace(mount, source=created["Name"], driver=created["Driver"])
+    # Options are the volume's from here on; some are secrets, which no record may hold.
+    return replace(mount, source=created["Name"], driver=created["Driver"], options={}, labels={})
 
 
 def _driver_is_gone(engine: Engine, name: str) -> bool:

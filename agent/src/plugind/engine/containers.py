@@ -19,7 +19,7 @@ from plugind import errors, log
 from plugind.engine import container_end, container_run, container_volumes, ending, images
 from plugind.engine.container_entry import ContainerEntry
 from plugind.engine.context import Engine
-from plugind.model import container_names, container_request, container_view
+from plugind.model import container_mounts, container_names, container_request, container_view
 from plugind.model.container import Container
 from plugind.model.image import Image
 
@@ -52,7 +52,7 @@ async def create_container(
         image_id=str(image.id),
         process=process,
         config=config,
-        host_config=request.host_config,
+        host_config=container_mounts.without_options(request.host_config),
         mounts=mounts,
     )
     try:

@@ -85,6 +85,17 @@ def parse_mounts(
     return tuple(sorted(found.values(), key=lambda mount: (_depth(mount.target), mount.target)))
 
 
+def without_options(host_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `HostConfig` as it may be kept: volume options are the volume's, and may be secrets."""
+    kept = [
+        {key: value for key, value in one.items() if str(key).lower() != "volumeoptions"}
+        if str(one.get("Type", one.get("type"))) == VOLUME
+        else one
+        for one in host_config["Mounts"] or ()
+    ]
+    return {**host_config, "Mounts": kept or None}
+
+
 def parse_bind(text: object, driver: str) -> ContainerMount:
     """Parse one of `Binds`: `source:target[:mode,mode]`, or a target alone."""
     if not isinstance(text, str):

@@ -127,6 +127,15 @@ def test_tmpfs() -> None:
     )
 
 
+def test_what_is_kept_of_host_config_holds_no_volume_options() -> None:
+    options = {"DriverConfig": {"Options": {"password": "secret"}}}
+    bind = {"Type": "bind", "Source": "/h", "Target": "/b"}
+    volume = {"Type": "volume", "Source": "v", "Target": "/v", "VolumeOptions": options}
+    kept = mounts.without_options({"Mounts": [bind, volume], "Binds": None})
+    assert kept["Mounts"] == [bind, {"Type": "volume", "Source": "v", "Target": "/v"}]
+    assert mounts.without_options({"Mounts": None}) == {"Mounts": None}
+
+
 def test_two_mounts_at_one_place() -> None:
     with pytest.raises(errors.InvalidParameter, match="Duplicate mount point: /d"):
         parse(Binds=["a:/d", "b:/d/"])
