@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -47,12 +47,14 @@ def require() -> None:
 
 
 @contextlib.contextmanager
-def run(directory: Path, *, credentials: bool = False) -> Iterator[DockerRegistry]:
-    """Run a registry until the block ends."""
+def run(
+    directory: Path, *, credentials: bool = False, prefix: Sequence[str] = ()
+) -> Iterator[DockerRegistry]:
+    """Run a registry until the block ends; `prefix` is a command that becomes it (nsenter)."""
     require()
     config = _write_config(directory, credentials=credentials)
     with subprocess.Popen(
-        [PROGRAM, "serve", str(config)],
+        [*prefix, PROGRAM, "serve", str(config)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -39,16 +39,19 @@ def start(
     *arguments: str,
     prefix: Sequence[str] = (),
     legacy: Mapping[str, Path] | None = None,
+    is_apart: bool = False,
 ) -> str:
     """Start dockerd below `directory`; return its URL once it answers.
 
-    `prefix` is a command that becomes it (nsenter). `legacy` are sockets of plugins that it does
-    not manage, by name; its /run/docker is then DIR/run, so that they can find what it puts there.
+    `prefix` is a command that becomes it (nsenter); `is_apart` says that it leads into a mount
+    namespace where all is laid already. `legacy` are sockets of plugins that it does not manage, by
+    name; its /run/docker is then DIR/run, so that they can find what it puts there.
     """
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     url = f"unix://{directory}/docker.sock"
-    private = "mount -t tmpfs tmpfs /run/docker"
+    private = "true" if is_apart else "mount -t tmpfs tmpfs /run/docker"
+    unshare = () if is_apart else ("unshare", "--mount", "--propagation", "private")
     if legacy is not None:
         private = _write_legacy(directory, legacy)
     inner = (
@@ -59,7 +62,7 @@ def start(
     Path("/run/docker").mkdir(exist_ok=True)
     with open(directory / "dockerd.log", "ab") as log:
         process = subprocess.Popen(
-            [*prefix, "unshare", "--mount", "--propagation", "private", "sh", "-c", inner],
+            [*prefix, *unshare, "sh", "-c", inner],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -127,10 +130,11 @@ def running(
     *arguments: str,
     prefix: Sequence[str] = (),
     legacy: Mapping[str, Path] | None = None,
+    is_apart: bool = False,
 ) -> Iterator[str]:
     """Run dockerd for the length of a `with`."""
     try:
-        yield start(directory, *arguments, prefix=prefix, legacy=legacy)
+        yield start(directory, *arguments, prefix=prefix, legacy=legacy, is_apart=is_apart)
     finally:
         stop(directory)
 

@@ -21,13 +21,15 @@ from pathlib import Path
 def private(places: Mapping[str, Path], *options: str) -> Iterator[tuple[str, ...]]:
     """Show each directory at its place in a namespace of its own; give a command's prefix.
 
-    `options` are unshare's, for other namespaces (`--net`), which the prefix enters as well.
+    `options` are unshare's, for other namespaces (`--net`), which the prefix enters as well. A
+    network namespace has a loopback.
     """
     for place, directory in places.items():
         directory.mkdir(parents=True, exist_ok=True)
         Path(place).mkdir(parents=True, exist_ok=True)
     binds = [f"mount --bind {shlex.quote(str(d))} {shlex.quote(p)}" for p, d in places.items()]
-    script = " && ".join([*binds, "echo ready", "exec cat"])
+    loopback = ["ip link set lo up"] if "--net" in options else []
+    script = " && ".join([*binds, *loopback, "echo ready", "exec cat"])
     argv = ["unshare", "--mount", "--propagation", "private", *options, "sh", "-c", script]
     # It ends with its input, whatever becomes of us.
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as keeper:
