@@ -22,6 +22,7 @@ class Invalid(ValueError):
 VERBS = {
     "plugin": "apply",
     "volume": "apply",
+    "volume_mount": "apply",
     "apply": "apply",
     "plugin_build": "build",
     "run": "run",
@@ -36,11 +37,16 @@ def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[
         return {"plugins": [plugin(params)], "volumes": []}
     if kind == "volume":
         return {"plugins": [], "volumes": [volume(params)]}
+    if kind == "volume_mount":
+        return {"plugins": [], "volumes": [], "mounts": [mount(params)]}
     if kind == "apply":
-        return {
+        declared = {
             "plugins": [plugin(item) for item in params.get("plugins") or []],
             "volumes": [volume(item) for item in params.get("volumes") or []],
         }
+        if params.get("mounts") is not None:
+            declared["mounts"] = [mount(item) for item in params["mounts"]]
+        return declared
     if kind == "plugin_build":
         return build(params, check_mode=check_mode)
     if kind == "run":
@@ -72,6 +78,12 @@ def volume(params: Mapping[str, Any]) -> dict[str, Any]:
         if params.get(key) is not None:
             declared[key] = _texts(params[key], f"{params['name']}: {key}")
     return declared
+
+
+def mount(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one host mount of a declaration."""
+    declared = _given(params, "path", "volume", "state", "read_only", "propagation", "force")
+    return {**declared, **_given(params, "mode", "owner", "group", "allow_nonempty")}
 
 
 def build(params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:

@@ -87,10 +87,15 @@ def _volume(answer: Answer) -> dict[str, Any]:
     return {"volume": _first(answer, "volumes"), "steps": _steps(answer)}
 
 
+def _mount(answer: Answer) -> dict[str, Any]:
+    return {"mount": _first(answer, "mounts"), "steps": _steps(answer)}
+
+
 def _apply(answer: Answer) -> dict[str, Any]:
     return {
         "plugins": _listed(answer, "plugins"),
         "volumes": _listed(answer, "volumes"),
+        "mounts": _listed(answer, "mounts"),
         "steps": _steps(answer),
     }
 
@@ -127,6 +132,7 @@ def _volumes(answer: Answer) -> dict[str, Any]:
 _BY_KIND = {
     "plugin": _plugin,
     "volume": _volume,
+    "volume_mount": _mount,
     "apply": _apply,
     "plugin_build": _build,
     "plugin_info": _plugins,

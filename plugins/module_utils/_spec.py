@@ -97,6 +97,25 @@ RUN: Spec = {
     "removes": {"type": "path"},
 }
 
+MOUNT: Spec = {
+    # A text, not a path: what is mounted at a place that `~` or a variable names would be a guess.
+    "path": {"type": "str", "required": True},
+    "volume": {"type": "str"},
+    "state": {"type": "str", "choices": ["mounted", "absent"], "default": "mounted"},
+    "read_only": {"type": "bool", "default": False},
+    "propagation": {
+        "type": "str",
+        "choices": ["rprivate", "private", "rslave", "slave", "rshared", "shared"],
+        "default": "rprivate",
+    },
+    "mode": {"type": "str"},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "allow_nonempty": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+}
+_MOUNT_REQUIRED = [["state", "mounted", ["volume"]]]
+
 _NAMES: Spec = {"name": {"type": "list", "elements": "str"}}
 # A plugin is known by its name, and a name can be read off its source.
 _PLUGIN_NAMED = [["name", "source"]]
@@ -108,6 +127,7 @@ MODULES: dict[str, dict[str, Any]] = {
         "required_one_of": _PLUGIN_NAMED,
     },
     "volume": {"argument_spec": {**VOLUME, **COMMON}},
+    "volume_mount": {"argument_spec": {**MOUNT, **COMMON}, "required_if": _MOUNT_REQUIRED},
     "apply": {
         "argument_spec": {
             "plugins": {
@@ -117,9 +137,15 @@ MODULES: dict[str, dict[str, Any]] = {
                 "required_one_of": _PLUGIN_NAMED,
             },
             "volumes": {"type": "list", "elements": "dict", "options": VOLUME},
+            "mounts": {
+                "type": "list",
+                "elements": "dict",
+                "options": MOUNT,
+                "required_if": _MOUNT_REQUIRED,
+            },
             **COMMON,
         },
-        "required_one_of": [["plugins", "volumes"]],
+        "required_one_of": [["plugins", "volumes", "mounts"]],
     },
     "plugin_build": {
         "argument_spec": {

@@ -27,7 +27,7 @@ options:
   plugins:
     description:
       - Managed plugins, each with the options of M(plugind.engine.plugin).
-      - At least one of O(plugins) and O(volumes) is required; it may be empty.
+      - At least one of O(plugins), O(volumes) and O(mounts) is required; it may be empty.
     type: list
     elements: dict
     suboptions:
@@ -173,6 +173,62 @@ options:
           - Remove the record of the volume even if its driver does not answer.
         type: bool
         default: false
+  mounts:
+    description:
+      - Volumes mounted at paths of the host, each with the options of M(plugind.engine.volume_mount).
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - Where the volume is mounted. An absolute path without symbolic links, C(.) and C(..). Nothing in it is
+            expanded.
+          - Neither a mount point of something else, nor in a directory of the agent's own.
+        type: str
+        required: true
+      volume:
+        description:
+          - The name of the volume. It has to exist, see M(plugind.engine.volume).
+          - Required if O(mounts[].state=mounted).
+          - If another volume is mounted there by the agent, it is unmounted first.
+        type: str
+      state:
+        description: Whether the volume is mounted there.
+        type: str
+        choices: [mounted, absent]
+        default: mounted
+      read_only:
+        description: Whether nothing can be written there.
+        type: bool
+        default: false
+      propagation:
+        description: How later mounts below are passed on, in the words of C(mount(8\)).
+        type: str
+        choices: [rprivate, private, rslave, slave, rshared, shared]
+        default: rprivate
+      mode:
+        description:
+          - The mode of the directory, if it has to be made - octal digits with a leading zero, in quotes. By default
+            C("0755").
+          - A directory that the agent made is removed again with the mount, if it is empty then.
+        type: str
+      owner:
+        description: The owner of the directory, if it has to be made, as a name or a number. By default, root.
+        type: str
+      group:
+        description: The group of the directory, if it has to be made, as a name or a number. By default, root.
+        type: str
+      allow_nonempty:
+        description:
+          - Mount although there is something in the directory. It cannot be seen as long as the volume is mounted.
+        type: bool
+        default: false
+      force:
+        description:
+          - Unmount although somebody uses the mount; they keep what they have open. Drop the mount, too, if its driver
+            cannot unmount it.
+        type: bool
+        default: false
 seealso:
   - module: plugind.engine.plugin
   - module: plugind.engine.volume
@@ -212,6 +268,13 @@ plugins:
   returned: success, or failure of a step
 volumes:
   description: The declared volumes after the task, as the Docker Engine API shows them. In check mode as they are.
+  type: list
+  elements: dict
+  returned: success, or failure of a step
+mounts:
+  description:
+    - The declared mounts that there are after the task, as RV(plugind.engine.volume_mount#module:mount). In check
+      mode as they are.
   type: list
   elements: dict
   returned: success, or failure of a step

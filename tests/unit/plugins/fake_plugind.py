@@ -22,7 +22,11 @@ CALLS = HERE / "calls.jsonl"
 
 
 def load() -> dict:
-    return json.loads(STATE.read_text()) if STATE.exists() else {"plugins": {}, "volumes": {}}
+    return (
+        json.loads(STATE.read_text())
+        if STATE.exists()
+        else {"plugins": {}, "volumes": {}, "mounts": {}}
+    )
 
 
 def inspect_plugin(name: str, declared: dict) -> dict:
@@ -39,6 +43,13 @@ def inspect_volume(name: str, declared: dict) -> dict:
     return {"Name": name, "Driver": declared["driver"], "Options": declared.get("options")}
 
 
+def inspect_mount(path: str, declared: dict) -> dict:
+    return {"Path": path, "Volume": declared["volume"], "State": "mounted"}
+
+
+SHOW = {"plugins": inspect_plugin, "volumes": inspect_volume, "mounts": inspect_mount}
+
+
 def kept(declared: dict) -> dict:
     return {
         key: value
@@ -48,7 +59,7 @@ def kept(declared: dict) -> dict:
 
 
 def change(kind: str, declared: dict, state: dict, dry_run: bool, answer: dict) -> None:
-    name = declared.get("name") or declared["source"]
+    name = declared.get("name") or declared.get("path") or declared["source"]
     before = state[kind].get(name)
     after = None if declared["state"] == "absent" else kept(declared)
     if before != after:
@@ -65,8 +76,7 @@ def change(kind: str, declared: dict, state: dict, dry_run: bool, answer: dict) 
             if after is not None:
                 state[kind][name] = after
     if name in state[kind]:
-        show = inspect_plugin if kind == "plugins" else inspect_volume
-        answer[kind].append(show(name, state[kind][name]))
+        answer[kind].append(SHOW[kind](name, state[kind][name]))
 
 
 def words(document: dict) -> None:
@@ -95,10 +105,10 @@ def apply(document: dict, argv: list[str]) -> dict:
     state, dry_run = load(), "--dry-run" in argv
     answer = {
         "changed": False, "failed": False, "msg": "", "steps": [], "diff": {"before": {}, "after": {}},
-        "plugins": [], "volumes": [], "warnings": [], "engine": "fake", "secrets": {},
+        "plugins": [], "volumes": [], "mounts": [], "warnings": [], "engine": "fake", "secrets": {},
     }  # fmt: skip
-    for kind in ("plugins", "volumes"):
-        for declared in document[kind]:
+    for kind in ("plugins", "volumes", "mounts"):
+        for declared in document.get(kind, []):
             change(kind, declared, state, dry_run, answer)
             values = {
                 **(declared.get("options") or {}),

@@ -20,7 +20,8 @@ from plugind import errors
 MOUNTED, UNMOUNTED, STALE, COVERED = "mounted", "unmounted", "stale", "covered"
 #: As in mount(8) and in Docker's bind mounts; the first one is the default.
 PROPAGATIONS = ("rprivate", "private", "rslave", "slave", "rshared", "shared")
-_MODE = re.compile(r"0?[0-7]{3}", re.ASCII)
+#: The zero is wanted, because YAML turns a bare 0777 into the number 511.
+_MODE = re.compile(r"0[0-7]{3}", re.ASCII)
 _LONGEST = 4095
 
 

@@ -46,7 +46,7 @@ def test_a_record_that_says_nonsense_is_refused(change: dict[str, Any]) -> None:
 def test_what_a_client_asks_for() -> None:
     assert host_mount.parse({"path": "/srv//data/", "volume": "v"}) == MOUNT
     asked = {
-        "path": "/m", "volume": "v", "read_only": True, "propagation": "slave", "mode": "700",
+        "path": "/m", "volume": "v", "read_only": True, "propagation": "slave", "mode": "0700",
         "owner": "1000", "group": "users",
     }  # fmt: skip
     parsed = host_mount.parse(asked)
@@ -67,6 +67,7 @@ def test_what_a_client_asks_for() -> None:
         ({"volume": ""}, "no volume was named"),
         ({"mode": "rwx"}, 'invalid mode "rwx": want octal digits such as 0750'),
         ({"mode": "7777"}, 'invalid mode "7777"'),
+        ({"mode": "511"}, 'invalid mode "511"'),
         ({"propagation": "bidirectional"}, 'invalid propagation "bidirectional": want one of rpr'),
     ],
 )

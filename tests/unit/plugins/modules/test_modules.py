@@ -44,6 +44,45 @@ def test_volume(run_module) -> None:
     assert (gone["changed"], gone["volume"]) == (True, {})
 
 
+def test_volume_mount(run_module, fake) -> None:
+    given = {"path": "/srv/v", "volume": "v", "mode": "0750", "owner": "me", "group": 5}
+    predicted = run_module("volume_mount", check=True, diff=True, **given)
+    assert (predicted["changed"], predicted["mount"]) == (True, {})
+    made = run_module("volume_mount", diff=True, **given)
+    assert made["diff"] == predicted["diff"]
+    assert made["mount"] == {"Path": "/srv/v", "Volume": "v", "State": "mounted"}
+    assert not run_module("volume_mount", **given)["changed"]
+    assert fake.calls[1]["document"] == {
+        "plugins": [],
+        "volumes": [],
+        "mounts": [
+            {
+                **given,
+                "group": "5",
+                "state": "mounted",
+                "read_only": False,
+                "propagation": "rprivate",
+                "allow_nonempty": False,
+                "force": False,
+            }
+        ],
+    }
+    gone = run_module("volume_mount", path="/srv/v", state="absent", force=True)
+    assert (gone["changed"], gone["mount"]) == (True, {})
+    refused = run_module("volume_mount", path="/srv/v")
+    assert refused["msg"] == "state is mounted but all of the following are missing: volume"
+
+
+def test_mounts_are_applied_with_plugins_and_volumes(run_module) -> None:
+    applied = run_module(
+        "apply", volumes=[{"name": "v"}], mounts=[{"path": "/srv/v", "volume": "v"}]
+    )
+    assert [mount["Path"] for mount in applied["mounts"]] == ["/srv/v"]
+    refused = run_module("apply", mounts=[{"path": "/srv/v"}])
+    assert refused["failed"]
+    assert "are missing: volume" in refused["msg"]
+
+
 def test_apply_and_info(run_module) -> None:
     applied = run_module(
         "apply",
