@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +14,7 @@ from typing import Protocol
 from plugind import errors
 from plugind.engine import lookup
 from plugind.engine.context import Engine, Entry
-from plugind.engine.discreet import DiscreetDriver
+from plugind.engine.guarded import GuardedDriver
 from plugind.engine.local import LocalDriver
 from plugind.engine.ports import PluginSocket
 from plugind.model import volume as volume_
@@ -86,7 +88,7 @@ async def driver(engine: Engine, name: str) -> Driver:
         raise errors.NotFound(f'plugin "{name}" not found')
     if not entry.shown().enabled:
         raise errors.Conflict(f"plugin {name} found but disabled")
-    await entry.wait_settled(engine.options.enable_timeout)
+    await entry.wait_settled(engine.patience(entry))
     if entry.state is not PluginState.RUNNING or entry.socket is None:
         raise errors.Unavailable(f"plugin {name} is {entry.state.value}: {entry.last_error}")
     return of_entry(engine, entry)
@@ -98,7 +100,7 @@ def of_entry(engine: Engine, entry: Entry) -> Driver:
         raise errors.Unavailable(f"plugin {entry.plugin.name} is {entry.state.value}")
     return Driver(
         name=entry.plugin.name,
-        calls=DiscreetDriver(
+        calls=GuardedDriver(
             engine, VolumeDriver(entry.socket, enable_timeout=engine.options.driver_timeout)
         ),
         entry=entry,
@@ -127,6 +129,15 @@ def running(engine: Engine) -> list[Driver]:
     return found
 
 
+async def wait_for_held(engine: Engine) -> None:
+    """Wait for volume drivers that are being replaced, so that a search does not miss them."""
+    for entry in list(engine.entries.values()):
+        if entry.holds and entry.plugin.serves(CAPABILITY):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(engine.patience(entry)):
+                    await entry.wait_held()
+
+
 async def is_gone(engine: Engine, name: str) -> bool:
     """True if the driver has nobody to ask: not installed, disabled, given up on, or not back yet.
 
@@ -138,7 +149,7 @@ async def is_gone(engine: Engine, name: str) -> bool:
     if entry is None or not entry.shown().enabled:
         return True
     try:
-        await entry.wait_settled(engine.options.enable_timeout)
+        await entry.wait_settled(engine.patience(entry))
     except errors.Unavailable:
         return True
     return entry.state is not PluginState.RUNNING

@@ -23,7 +23,6 @@ import hashlib
 import hmac
 import json
 import re
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +56,8 @@ _USERINFO = re.compile(r"(?P<before>://[^/\s:@]*:)(?P<value>[^@\s/]+)(?=@)")
 #: What a secret cannot be, although it is long enough to be searched for.
 _WORDS = frozenset(("true", "false", "none", "null", MASK))
 _KNOWN_AT_MOST = 16384
+#: RFC 3986, 2.3
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 #: What is shown in the place of a secret.
@@ -258,8 +259,14 @@ def _spellings(value: str) -> Iterator[str]:
             json.dumps(text)[1:-1],
             json.dumps(text, ensure_ascii=False)[1:-1],
             repr(text)[1:-1],
-            urllib.parse.quote(text, safe=""),
-            urllib.parse.quote_plus(text),
+            _percent(text),
+            _percent(text).replace("%20", "+"),
         ):
             if spelled != text:
                 yield spelled
+
+
+def _percent(text: str) -> str:
+    """Return a text as URLs spell it."""
+    encoded = text.encode("utf-8", "surrogateescape")
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in encoded)

@@ -18,7 +18,7 @@ from plugind.model.volume import DriverVolume
 from plugind.rpc.volume import VolumeDriver
 
 
-class DiscreetDriver:
+class GuardedDriver:
     """See `drivers.Calls`."""
 
     def __init__(self, engine: Engine, calls: VolumeDriver) -> None:
@@ -27,46 +27,46 @@ class DiscreetDriver:
 
     async def create(self, name: str, options: Mapping[str, str] | None) -> None:
         """Create a volume; the driver gets the secrets."""
-        with self._discreet(name):
+        with self._guarded(name):
             await self._calls.create(name, options)
 
     async def get(self, name: str) -> DriverVolume:
         """Return a volume; NoSuchVolume if it is not there."""
-        with self._discreet(name):
+        with self._guarded(name):
             return self._without_secrets(await self._calls.get(name))
 
     async def list(self) -> tuple[DriverVolume, ...]:
         """Return every volume."""
-        with self._discreet():
+        with self._guarded():
             return tuple(self._without_secrets(found) for found in await self._calls.list())
 
     async def remove(self, name: str) -> None:
         """Remove a volume."""
-        with self._discreet(name):
+        with self._guarded(name):
             await self._calls.remove(name)
 
     async def path(self, name: str) -> str:
         """Return where a volume is mounted."""
-        with self._discreet(name):
+        with self._guarded(name):
             return await self._calls.path(name)
 
     async def mount(self, name: str, mount_id: str) -> str:
         """Mount a volume for a holder."""
-        with self._discreet(name):
+        with self._guarded(name):
             return await self._calls.mount(name, mount_id)
 
     async def unmount(self, name: str, mount_id: str) -> None:
         """Undo `mount`."""
-        with self._discreet(name):
+        with self._guarded(name):
             await self._calls.unmount(name, mount_id)
 
     async def capabilities(self) -> str:
         """Return the scope."""
-        with self._discreet():
+        with self._guarded():
             return await self._calls.capabilities()
 
     @contextlib.contextmanager
-    def _discreet(self, name: str = "") -> Iterator[None]:
+    def _guarded(self, name: str = "") -> Iterator[None]:
         try:
             yield
         except errors.PlugindError as exc:
