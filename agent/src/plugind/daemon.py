@@ -24,6 +24,7 @@ from aiohttp import web
 from plugind import errors, log
 from plugind.api import app as api_app
 from plugind.engine import (
+    container_boot,
     container_entry,
     container_machine,
     context,
@@ -91,6 +92,7 @@ async def serve(options: DaemonOptions) -> None:
                 log.info("stopping; plugins go on running")
             finally:
                 engine.events.close()  # ends the streams, so that their handlers end as well
+                await container_boot.leave(engine)  # the same for who is attached or waits
                 await runner.cleanup()
                 await reconcile.leave(engine)
 

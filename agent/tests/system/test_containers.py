@@ -226,6 +226,25 @@ def test_the_agent_is_killed_while_containers_run(box: Agent) -> None:
     assert nothing_is_left(box)
 
 
+def test_the_agent_stops_while_somebody_is_attached(box: Agent) -> None:
+    """The client hears no exit code, the container goes on."""
+    client = subprocess.Popen(
+        ["docker", "-H", box.url, "run", "--rm", "--name", "on", "busybox", "sh", "-c",
+         "echo up; sleep 600"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"up\n"
+        assert box.stop() == 0
+        assert client.wait() == 125
+    assert "request abandoned" not in box.log()
+    box.start()
+    assert box.cli("ps", "--format", "{{.Names}}") == "on\n"
+    box.cli("kill", "on")
+    assert nothing_is_left(box)
+
+
 def test_events_and_counts(box: Agent) -> None:
     Run(box, "--rm", "--name", "job", "busybox", "sh", "-c", "exit 2")
     connection = ctl_http.connect(box.url)

@@ -15,6 +15,7 @@ import collections
 import contextlib
 from collections.abc import AsyncIterator
 
+from plugind import log
 from plugind.engine.container_ports import Console
 
 #: (1 or 2, data).
@@ -140,6 +141,10 @@ class Hub:
         await self.end()
 
     async def _read(self, console: Console) -> None:
-        while (piece := await console.read()) is not None:
-            for client in list(self._clients):
-                await client.put(piece)
+        try:
+            while (piece := await console.read()) is not None:
+                for client in list(self._clients):
+                    await client.put(piece)
+        except OSError as exc:
+            # The log has it all the same, and the container's end must not be missed for it.
+            log.error(f"cannot read a container's output: {exc}")

@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import asyncio
 
-from plugind import errors, log
+from plugind import log
 from plugind.engine import container_end, container_run, images
 from plugind.engine.container_entry import ContainerEntry
 from plugind.engine.context import Engine
+from plugind.model.container import Status
+
+#: Seconds for which the API waits for containers to be settled.
+_PATIENCE = 5.0
 
 
 async def load(engine: Engine) -> None:
@@ -37,53 +41,70 @@ async def look(engine: Engine) -> None:
 async def reconcile(engine: Engine) -> None:
     """Settle every container; one that cannot be is logged and the rest go on.
 
-    Plugins are settled before: whether a volume's driver runs decides who is told of its end.
+    Plugins are settled before: whether a volume's driver runs decides who is told of its end. A
+    driver that does not answer keeps the API closed for a moment only; the rest is background.
     """
     runtime = engine.containers.runtime
     for container_id in await runtime.list_ids():
         if container_id not in engine.containers.entries:
             log.warning("purging a container without a record", container=container_id)
             await runtime.purge(container_id)
-    for entry in list(engine.containers.entries.values()):
-        try:
-            await settle(engine, entry)
-        except (errors.PlugindError, OSError) as exc:
-            log.error("cannot settle container", exc=exc, container=entry.container.id)
+    tasks = [
+        engine.spawn(settle(engine, entry), f"settle container {entry.container.name}")
+        for entry in list(engine.containers.entries.values())
+    ]
+    if tasks:
+        await asyncio.wait(tasks, timeout=_PATIENCE)
 
 
 async def settle(engine: Engine, entry: ContainerEntry) -> None:
     """Adopt a container, or bring what is recorded and held in line with its end."""
-    container, runtime = entry.container, engine.containers.runtime
-    if container.state.running:
-        entry.process = await runtime.adopt(container.id)
-        console = entry.process.connect() if entry.process is not None else None
-        if entry.process is not None:
-            if console is not None:
-                entry.hub.connect(console)
-            container_run.watch(engine, entry)
-            log.info("adopted a running container", container=container.id)
+    async with entry.lock:
+        if entry.container.state.running and await _adopt(engine, entry):
             return
-        status = runtime.exit_status(container.id)
-        code = container_run.UNKNOWN_STATUS if status is None else status
-        state = container.state.exited(code, images.now(engine))
-        await runtime.purge(container.id)
-        await container_end.release(engine, entry)
-        await container_end.save(engine, entry, container.with_state(state))
-        container_end.publish(engine, "die", entry.container, exitCode=str(code))
+        await _put_right(engine, entry)
+    if entry.container.state.status is Status.EXITED:
         await container_end.remove_ended(engine, entry)
-        return
+
+
+async def _adopt(engine: Engine, entry: ContainerEntry) -> bool:
+    """Take over a container that an earlier agent started; False if it has ended."""
+    entry.process = await engine.containers.runtime.adopt(entry.container.id)
+    if entry.process is None:
+        return False
+    console = entry.process.connect()
+    if console is not None:
+        entry.hub.connect(console)
+    container_run.watch(engine, entry)
+    log.info("adopted a running container", container=entry.container.id)
+    return True
+
+
+async def _put_right(engine: Engine, entry: ContainerEntry) -> None:
+    """Give back what a container that does not run holds, and record how it ended."""
+    container, runtime = entry.container, engine.containers.runtime
+    status = runtime.exit_status(container.id)
     await runtime.purge(container.id)
     await container_end.release(engine, entry)
-    if container.auto_remove and container.state.status.value == "exited":
-        await container_end.remove_ended(engine, entry)
+    if not container.state.running:
+        return  # a crash cut its start off, or its end
+    code = container_run.UNKNOWN_STATUS if status is None else status
+    state = container.state.exited(code, images.now(engine))
+    await container_end.save(engine, entry, container.with_state(state))
+    container_end.publish(engine, "die", entry.container, exitCode=str(code))
 
 
 async def leave(engine: Engine) -> None:
-    """Let go of every container without stopping any."""
+    """Let go of every container without stopping any; those who wait are told nothing.
+
+    Safe to call twice.
+    """
     for entry in engine.containers.entries.values():
         if entry.watcher is not None:
             entry.watcher.cancel()
             await asyncio.wait([entry.watcher])
         await entry.hub.leave()
+        entry.ended.cancel()
+        entry.removed.cancel()
         if entry.process is not None:
             entry.process.close()
