@@ -58,6 +58,7 @@ def published() -> set[str]:
         "module_plugin_info",
         "module_plugin_build",
         "module_volume",
+        "module_volume_mount",
         "module_apply",
         "module_run",
     ],
@@ -71,6 +72,7 @@ def test_target(
     tools: str,
     target: str,
     fast: bool,
+    tmp_path: Path,
 ) -> None:
     tasks = [] if registry in published else prepared(registry, directories)
     variables = {
@@ -82,6 +84,8 @@ def test_target(
         "plugind_fast_path": fast,
         # Docker Engine before API 1.45 crashes when a plugin is named by digest (moby #47299).
         "by_digest": "engine" not in engine,
+        "host_mounts": "engine" not in engine,
+        "place": str(tmp_path / "host"),
         "ansible_python_interpreter": sys.executable,
     }
     play(
