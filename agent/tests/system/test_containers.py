@@ -226,6 +226,40 @@ def test_the_agent_is_killed_while_containers_run(box: Agent) -> None:
     assert nothing_is_left(box)
 
 
+@pytest.mark.parametrize(
+    ("point", "state"),
+    [
+        ("container-start:after-volumes", "created"),
+        ("container-start:after-create", "created"),
+        ("container-start:before-commit", "created"),
+        ("container-exit:before-commit", "exited"),
+        ("container-exit:after-commit", "exited"),
+        ("container-remove:before-commit", "exited"),
+        ("container-remove:after-commit", ""),
+    ],
+)
+def test_the_agent_dies_in_the_middle(box: Agent, point: str, state: str) -> None:
+    """Whatever it had begun is undone or brought to its end at the next start."""
+    box.cli("create", "--name", "job", "-v", "data:/data", "busybox", "sh", "-c", "exit 3")
+    box.stop()
+    box.start({"PLUGIND_CRASH_AT": point})
+    box.docker("start", "job")
+    if "remove" in point:
+        box.docker("wait", "job")
+        box.docker("rm", "job")
+    box.wait()
+    box.start()
+    assert box.cli("ps", "-a", "--format", "{{.State}}").strip() == state
+    assert not mounts.mounts_under(box.root / "containers")
+    if state:
+        assert "in use" in box.cli("volume", "rm", "data", status=1)
+        box.cli("start", "job")
+        assert box.cli("wait", "job") == "3\n"
+        box.cli("rm", "job")
+    box.cli("volume", "rm", "data")
+    assert nothing_is_left(box)
+
+
 def test_the_agent_stops_while_somebody_is_attached(box: Agent) -> None:
     """The client hears no exit code, the container goes on."""
     client = subprocess.Popen(
