@@ -173,7 +173,7 @@ async def apply(
     if not dry_run:
         await read_back(target, run, documents)
     names = confidential.name_secrets(desired, world, documents)
-    shown = confidential.mask_documents(documents, names, world.policy)
+    shown = confidential.mask_documents(desired, world, documents)
     result = outcome.conclude(
         desired, target.url, run, shown, observation.warnings, dry_run=dry_run
     )

@@ -18,7 +18,7 @@ Documents = Mapping[str, Mapping[str, Any]]
 def name_secrets(
     desired: Desired, world: Observed, documents: Documents
 ) -> dict[str, tuple[str, ...]]:
-    """Return, by resource, the declared names whose values are secrets; `args` for arguments."""
+    """Return, by resource, the declared names whose values have secrets; `args` for arguments."""
     named: dict[str, tuple[str, ...]] = {}
     for plugin in desired.plugins:
         policy = _plugin_policy(plugin, world, documents)
@@ -35,13 +35,15 @@ def name_secrets(
 
 
 def mask_documents(
-    documents: Documents, names: Mapping[str, tuple[str, ...]], policy: SecretPolicy
+    desired: Desired, world: Observed, documents: Documents
 ) -> dict[str, Mapping[str, Any]]:
     """Return Engine API objects, by resource, with their secrets masked."""
+    policies = {p.resource: _plugin_policy(p, world, documents) for p in desired.plugins}
+    policies |= {v.resource: _volume_policy(v, world, documents) for v in desired.volumes}
     shown: dict[str, Mapping[str, Any]] = {}
     for resource, document in documents.items():
         mask = masking.mask_plugin if resource.startswith("plugin/") else masking.mask_volume
-        shown[resource] = mask(document, policy.naming(names.get(resource, ())))
+        shown[resource] = mask(document, policies.get(resource, world.policy))
     return shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from fakes.world import offer, plugin, volume
 from plugind.model import confidential, desired, observed
 from plugind.model.observed import Observation
-from plugind.model.secrets import DEFAULT, MASK
+from plugind.model.secrets import MASK
 
 DECLARED = desired.parse_declaration(
     {
@@ -70,14 +70,18 @@ def test_what_was_installed_meanwhile_names_more() -> None:
 
 
 def test_documents_are_masked_by_those_names() -> None:
+    world, _ = look()
     documents = {
         "plugin/x:latest": plugin(env=("NAMED=nn-plain",)),
-        "volume/v": volume(Options={"own": "oo-plain", "host": "h"}),
+        "volume/v": volume(Options={"own": "oo-plain", "host": "h", "o": "a=1,password=x"}),
+        "volume/other": volume("other", Options={"own": "1", "token": "x"}),
     }
-    names = {"plugin/x:latest": ("NAMED",), "volume/v": ("own",)}
-    shown = confidential.mask_documents(documents, names, DEFAULT)
+    shown = confidential.mask_documents(DECLARED, world, documents)
     assert shown["plugin/x:latest"]["Settings"]["Env"][0] == f"NAMED={MASK}"
-    assert shown["volume/v"]["Options"] == {"own": MASK, "host": "h"}
+    # A value with a secret in it is not hidden as a whole.
+    options = {"own": MASK, "host": "h", "o": f"a=1,password={MASK}"}
+    assert shown["volume/v"]["Options"] == options
+    assert shown["volume/other"]["Options"] == {"own": "1", "token": MASK}
 
 
 def test_texts_are_redacted_of_everything_declared_or_set() -> None:
