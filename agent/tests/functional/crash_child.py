@@ -27,6 +27,7 @@ from plugind.engine import (
     container_attach,
     container_run,
     containers,
+    drivers,
     enable,
     front,
     host_mounts,
@@ -40,7 +41,10 @@ from plugind.engine import (
     upgrade,
     volumes,
 )
+from plugind.host.mounts import stack_at
 from plugind.model import host_mount, reference
+from plugind.model.host_mount import HostMount
+from plugind.model.lifecycle import PluginState
 from support import content, image, invariants
 from support.engine import World, chunks, until
 
@@ -283,17 +287,24 @@ def boot(base: Path) -> World:
 
 
 async def settle(world: World) -> None:
-    """Let every plugin that is to run come back."""
+    """Let every plugin that is to run come back, and what it has mounted on the host with it."""
+    engine = world.engine
 
     def is_settled() -> bool:
         if world.clock.is_slept_on:
             world.clock.advance(60)
-        return all(entry.settled.is_set() for entry in world.engine.entries.values())
+        up = all(entry.settled.is_set() for entry in engine.entries.values())
+        return up and not engine.background and all(map(is_seen, engine.host_mounts.values()))
+
+    def is_seen(mount: HostMount) -> bool:
+        entry = drivers.lookup_entry(engine, engine.volumes[mount.volume].driver)
+        runs = entry is not None and entry.state is PluginState.RUNNING
+        return not runs or bool(stack_at(Path(mount.path), world.machine.table))
 
     await until(is_settled)
-    # What a boot leaves to do in the background is none of the operation's.
-    while world.engine.background:
-        await asyncio.wait(world.engine.background)
+    for path in list(engine.host_mounts):
+        async with engine.locks.holding(f"mount:{path}"):
+            pass  # what mounts there now has come to its end
 
 
 async def operate(base: Path, name: str, point: str) -> None:
