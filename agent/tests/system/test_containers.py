@@ -104,6 +104,30 @@ def test_a_terminal(box: Agent) -> None:
     assert nothing_is_left(box)
 
 
+def test_detaching_from_a_terminal(box: Agent) -> None:
+    """ctrl-p ctrl-q, which the CLI looks for itself; the container goes on, with its input open."""
+    env = {**os.environ, "DOCKER_HOST": box.url, "DOCKER_CONFIG": str(box.run)}
+    master, slave = pty.openpty()
+    with subprocess.Popen(
+        ["docker", "run", "--rm", "-it", "--name", "on", "busybox", "sh"], stdin=slave,
+        stdout=slave, stderr=slave, env=env, close_fds=True,
+    ) as client:  # fmt: skip
+        os.close(slave)
+        os.write(master, b"echo ready-$((1+1))\n")
+        seen = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(master, 65536):
+                seen += chunk
+                if b"ready-2" in seen:
+                    os.write(master, b"\x10\x11")
+                    seen = b""
+        client.wait()
+    os.close(master)
+    assert box.cli("ps", "--format", "{{.Names}}") == "on\n"
+    box.cli("rm", "-f", "on")
+    assert nothing_is_left(box)
+
+
 def test_in_the_background(box: Agent) -> None:
     script = "echo one; echo two >&2; trap 'echo bye; exit 4' TERM; while :; do sleep 0.05; done"
     shown = box.cli(
@@ -275,7 +299,7 @@ def test_the_agent_stops_while_somebody_is_attached(box: Agent) -> None:
     assert "request abandoned" not in box.log()
     box.start()
     assert box.cli("ps", "--format", "{{.Names}}") == "on\n"
-    box.cli("kill", "on")
+    box.cli("rm", "-f", "on")
     assert nothing_is_left(box)
 
 

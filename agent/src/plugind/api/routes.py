@@ -70,7 +70,6 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("POST",   "/containers/{name}/unpause",      WRITE, STOP,   containers.unserved),
     ("POST",   "/containers/{name}/rename",       WRITE, STOP,   containers.unserved),
     ("POST",   "/containers/{name}/update",       WRITE, STOP,   containers.unserved),
-    ("POST",   "/commit",                         WRITE, STOP,   containers.unserved),
 
     ("GET",    "/networks",                       READ,  STOP,   system.empty_list),
     ("GET",    "/networks/{name}",                READ,  STOP,   system.no_network),

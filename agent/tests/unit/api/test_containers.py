@@ -36,7 +36,6 @@ POST containers/prune                   200  .ContainersDeleted=null  .SpaceRecl
 POST containers/c1/exec                 501  .message=plugind does not support exec of containers
 POST containers/c1/pause                501  .message=~pause
 GET containers/c1/top                   501  .message=~top
-POST commit                             501  .message=~commit
 """
 
 
