@@ -101,7 +101,8 @@ def show_wanted(
         was = before.get("env", {})
         shown["env"] = masking.mask_mapping(wanted.env, policy)
         for name, value in shown["env"].items():
-            if name in changed and value == was.get(name):  # only a secret in it differs
+            # An upgrade may change a value on the way to what it was; a mask hides what differs.
+            if name in changed and value == was.get(name) and masking.MASK in value:
                 shown["env"][name] = f"{value} (changed)"
     if wanted.args is not None:
         shown["args"] = policy.mask_args(wanted.args)

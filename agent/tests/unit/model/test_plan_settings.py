@@ -80,3 +80,10 @@ def test_a_new_secret_shows_that_it_is_new_and_nothing_else() -> None:
     assert after["args"] == [f"--key={masking.MASK}", "(changed)"]
     assert plan_settings.show_wanted(managed, before, (), DEFAULT) == before
     assert "new" not in repr(changes)
+
+
+def test_what_is_set_to_what_it_was_is_not_marked() -> None:
+    managed = wanted(env={"DEBUG": "5"})
+    changes, _ = plan_settings.compute_changes(CONFIG, SETTINGS, managed)
+    after = plan_settings.show_wanted(managed, {"env": {"DEBUG": "5"}}, changes, DEFAULT)
+    assert after == {"env": {"DEBUG": "5"}}
