@@ -92,6 +92,18 @@ async def test_kill(world: World) -> None:
     assert nothing_is_held(world)
 
 
+async def test_an_end_that_cannot_be_recorded_is_an_end_all_the_same(world: World) -> None:
+    entry = await create(world, "wait", name="web")
+    await start(world, entry)
+    record = world.engine.containers.store.dirs(entry.container.id).root / "container.json"
+    record.unlink()
+    (record / "in the way").mkdir(parents=True)
+    await container_run.kill(world.engine, entry, "")
+    assert entry.container.state.exit_code == 137
+    await containers.remove_container(world.engine, "web", force=False, volumes=False)
+    assert nothing_is_held(world)
+
+
 # ------------------------------------------------------------------------------------- what it holds
 
 

@@ -90,7 +90,7 @@ async def _put_right(engine: Engine, entry: ContainerEntry) -> None:
         return  # a crash cut its start off, or its end
     code = container_run.UNKNOWN_STATUS if status is None else status
     state = container.state.exited(code, images.now(engine))
-    await container_end.save(engine, entry, container.with_state(state))
+    await container_end.record_end(engine, entry, state)
     container_end.publish(engine, "die", entry.container, exitCode=str(code))
 
 

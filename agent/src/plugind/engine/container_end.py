@@ -11,7 +11,7 @@ from plugind.engine import container_volumes, ending
 from plugind.engine.container_entry import ContainerEntry
 from plugind.engine.context import Engine
 from plugind.model import event
-from plugind.model.container import Container
+from plugind.model.container import Container, ContainerState
 
 
 async def remove_ended(engine: Engine, entry: ContainerEntry) -> None:
@@ -55,6 +55,17 @@ def publish(engine: Engine, action: str, container: Container, **attributes: str
     engine.events.publish(
         event.Event(type=event.CONTAINER, action=action, id=container.id, attributes=named)
     )
+
+
+async def record_end(engine: Engine, entry: ContainerEntry, state: ContainerState) -> None:
+    """Record that a container does not run any more; it does not, whatever the disk says of it."""
+    ended = entry.container.with_state(state)
+    try:
+        await save(engine, entry, ended)
+    except (errors.PlugindError, OSError) as exc:
+        # The next boot finds a container that runs by its record alone, and puts that right.
+        log.error(f"cannot record the end of a container: {exc}", container=ended.id)
+        entry.container = ended
 
 
 async def save(engine: Engine, entry: ContainerEntry, container: Container) -> None:

@@ -119,7 +119,7 @@ async def _start_failed(
     await container_end.release(engine, entry)
     code = _exit_code(failure)
     state = entry.container.state.exited(code, images.now(engine), failure.message)
-    await container_end.save(engine, entry, entry.container.with_state(state))
+    await container_end.record_end(engine, entry, state)
     container_end.publish(engine, "die", entry.container, exitCode=str(code))
     entry.end_run(state)
 
@@ -189,7 +189,7 @@ async def _ended(
         await container_end.release(engine, entry)
         checkpoint.checkpoint("container-exit:before-commit")
         state = entry.container.state.exited(code, images.now(engine))
-        await container_end.save(engine, entry, entry.container.with_state(state))
+        await container_end.record_end(engine, entry, state)
         checkpoint.checkpoint("container-exit:after-commit")
         container_end.publish(engine, "die", entry.container, exitCode=str(code))
         entry.end_run(state)
