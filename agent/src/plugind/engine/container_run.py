@@ -18,13 +18,11 @@ from plugind.engine import container_end, container_volumes, ending, images
 from plugind.engine.container_entry import ContainerEntry
 from plugind.engine.container_ports import Process
 from plugind.engine.context import Engine
-from plugind.model import signals
+from plugind.model import container_failure, signals
 from plugind.model.digest import Digest
 from plugind.runtime.console import Streams
 from plugind.spec import container as spec_
 
-#: Exit codes of a container that could not be started, as the docker CLI gives them.
-_NOT_FOUND, _NOT_EXECUTABLE, _NOT_STARTED = 127, 126, 128
 #: An exit status that nobody knows: the host went down, for example.
 UNKNOWN_STATUS = 255
 _GRACE = 10.0
@@ -49,7 +47,7 @@ async def _start_or_unwind(engine: Engine, entry: ContainerEntry) -> errors.Plug
     try:
         await _start(engine, entry)
     except (errors.PlugindError, OSError) as exc:
-        failure = explain(exc if isinstance(exc, errors.PlugindError) else errors.System(str(exc)))
+        failure = exc if isinstance(exc, errors.PlugindError) else errors.System(str(exc))
         await _start_failed(engine, entry, failure)
         return failure
     container_end.publish(engine, "start", entry.container)
@@ -91,7 +89,15 @@ async def _run(engine: Engine, entry: ContainerEntry, spec: dict[str, Any]) -> N
     container, runtime = entry.container, engine.containers.runtime
     process = container.process
     streams = Streams(terminal=process.tty, stdin=process.stdin, stdin_once=process.stdin_once)
-    made = await runtime.create(container.id, spec, engine.log_path(container.id), streams)
+    try:
+        made = await runtime.create(container.id, spec, engine.log_path(container.id), streams)
+    except errors.System as exc:
+        text = container_failure.of_runtime(exc.message)
+        raise (
+            errors.InvalidParameter(text)
+            if container_failure.is_the_programs(text)
+            else errors.System(text)
+        ) from exc
     entry.process = made
     checkpoint.checkpoint("container-start:after-create")
     console = made.connect()
@@ -117,41 +123,11 @@ async def _start_failed(
     await engine.containers.runtime.purge(entry.container.id)
     await entry.hub.end()
     await container_end.release(engine, entry)
-    code = _exit_code(failure)
+    code = container_failure.exit_code(failure.message)
     state = entry.container.state.exited(code, images.now(engine), failure.message)
     await container_end.record_end(engine, entry, state)
     container_end.publish(engine, "die", entry.container, exitCode=str(code))
     entry.end_run(state)
-
-
-def explain(exc: errors.PlugindError) -> errors.PlugindError:
-    """Return a failed start in Docker's words, in which the CLI looks for its exit code."""
-    message = exc.message
-    if "runc create failed" not in message and "exec" not in message:
-        return exc
-    text = (
-        "failed to create task for container: failed to create shim task: "
-        f"OCI runtime create failed: {message}: unknown"
-    )
-    if _program_is_missing(message) or _program_is_refused(message):
-        return errors.InvalidParameter(text)
-    return errors.System(text)
-
-
-def _program_is_missing(message: str) -> bool:
-    return "executable file not found" in message or (
-        "exec:" in message and "no such file or directory" in message
-    )
-
-
-def _program_is_refused(message: str) -> bool:
-    return "exec:" in message and ("permission denied" in message or "is a directory" in message)
-
-
-def _exit_code(failure: errors.PlugindError) -> int:
-    if _program_is_missing(failure.message):
-        return _NOT_FOUND
-    return _NOT_EXECUTABLE if _program_is_refused(failure.message) else _NOT_STARTED
 
 
 def watch(engine: Engine, entry: ContainerEntry) -> None:
