@@ -186,9 +186,10 @@ class Agent:
 
     def _end_containers(self) -> None:
         """Kill what containers are left; their conmon ends with them."""
-        root = self.run / "runc-containers"
+        binary = self._options.get("runtime-binary", "runc")
+        root = self.run / f"{binary}-containers"
         for container in sorted(root.iterdir()) if root.exists() else []:
-            argv = ["runc", "--root", str(root), "delete", "--force", container.name]
+            argv = [binary, "--root", str(root), "delete", "--force", container.name]
             _run(argv, None, None, 0)
 
 

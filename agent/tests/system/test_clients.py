@@ -86,27 +86,33 @@ with daemon.run(Path(sys.argv[1]), {"runtime-binary": "crun"}) as agent:
     agent.cli("plugin", "enable", "localdir")
     agent.cli("volume", "create", "-d", "localdir", "data")
     print(agent.verb("exec", "localdir", "ls", "/data"))
+    agent.cli("load", "-i", sys.argv[3])
+    for command in (["ls", "/d"], ["nosuch"], ["/etc"], ["sh", "-c", "exit 3"]):
+        done = agent.docker("run", "--rm", "-v", "data:/d", "busybox", *command)
+        print("ended", done.returncode)
     agent.cli("volume", "rm", "data")
     agent.cli("plugin", "disable", "localdir")
 """
 
 
-def test_crun_by_option(tmp_path: Path, localdir: Path) -> None:
-    """The same plugin under crun.
+def test_crun_by_option(tmp_path: Path, localdir: Path, archive: Path) -> None:
+    """The same plugin under crun, and containers on its volume.
 
     crun refuses a hybrid cgroup hierarchy, so this runs where the v2 half is not mounted.
     """
     daemon.require("crun", "conmon", "unshare")
-    script = 'umount /sys/fs/cgroup/unified 2>/dev/null || true\nexec "$0" -c "$1" "$2" "$3"\n'
+    script = 'umount /sys/fs/cgroup/unified 2>/dev/null || true\nexec "$0" -c "$1" "$2" "$3" "$4"\n'
     tests = Path(daemon.__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(tests), os.environ.get("PYTHONPATH", "")]))
     done = subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script,
-         sys.executable, CRUN, str(tmp_path / "d"), str(localdir)],
+         sys.executable, CRUN, str(tmp_path / "d"), str(localdir), str(archive)],
         env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data" in done.stdout
+    ended = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ended")]
+    assert ended == ["0", "127", "126", "3"]
 
 
 def test_apply_makes_a_host_what_was_declared(

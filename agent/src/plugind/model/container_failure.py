@@ -18,7 +18,9 @@ _PREFIX = (
 )
 #: crun's words, where runc's have `exec: "NAME": `.
 _CRUN_MISSING = re.compile(r"executable file [`'](.*?)[`'] not found in \$PATH.*", re.DOTALL)
-_CRUN_REFUSED = re.compile(r"open executable: Permission denied")
+_CRUN_REFUSED = re.compile(
+    r"open executable: (?:Permission denied|Operation not permitted|Is a directory)"
+)
 
 
 def of_runtime(reason: str) -> str:

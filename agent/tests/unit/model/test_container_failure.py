@@ -19,6 +19,7 @@ RUNC = "runc create failed: unable to start container process: "
         ("crun: executable file `x` not found in $PATH: No such file or directory", 127),
         ("crun: executable file 'x' not found in $PATH", 127),
         ("crun: open executable: Permission denied", 126),
+        ("open executable: Operation not permitted", 126),
         (f"{RUNC}error mounting /x: no such file or directory", 128),
         ("the runtime did not create the container in time", 128),
     ],
