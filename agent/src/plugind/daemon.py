@@ -104,6 +104,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
     user_agent = f"plugind/{version()} ({platform.system().lower()})"
     return context.Engine(
         options=context.EngineOptions(
+            version=version(),
             enable_timeout=options.enable_timeout,
             log_max_bytes=options.log_max_bytes,
             secrets=options.secret_policy,
@@ -144,7 +145,10 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
             log_size_max=4 * options.log_max_bytes,
         ),
         dialer=SocketDialer(),
-        host=machine.Machine(log_fifos=LOG_FIFOS if options.publish_docker else None),
+        host=machine.Machine(
+            log_fifos=LOG_FIFOS if options.publish_docker else None,
+            metrics=options.run / "metrics.sock",
+        ),
         clock=clock,
         events=events.Hub(clock),
     )

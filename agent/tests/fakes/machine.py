@@ -37,6 +37,8 @@ class FakeMachine:
         self.released: list[str] = []
         self.refuse_mounts = ""
         self.busy: dict[Path, str] = {}
+        #: Plugins that were shown the metrics' socket, by id.
+        self.offered: list[str] = []
         self.boots = 1
         self._devices = itertools.count(2)
 
@@ -47,6 +49,9 @@ class FakeMachine:
             Path(path).mkdir(parents=True, exist_ok=True)
         self._add(Path(dirs.propagated_mount), fstype="fuse.toy")
         return HostFacts(devices={}, network_files=())
+
+    def offer_metrics(self, dirs: PluginDirs) -> None:
+        self.offered.append(dirs.root.name)
 
     def release(self, dirs: PluginDirs) -> None:
         self.released.append(dirs.root.name)

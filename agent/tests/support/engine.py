@@ -31,6 +31,7 @@ from plugind.engine import (
     enable,
     events,
     install,
+    metrics,
     publish,
     reconcile,
 )
@@ -126,13 +127,14 @@ class World:
             task.cancel()
             await asyncio.wait([task])
         await container_boot.leave(self.engine)
+        await metrics.close(self.engine)
         await publish.close(self.engine)
         await self.engine.registry.close()
 
     async def swept(self) -> None:
         """Wait until the engine has cleared away what nobody waits for."""
         for task in list(self.engine.background):
-            if task.get_name().startswith(("empty ", "forget ")):
+            if task.get_name().startswith(("empty ", "forget ", "conclude ")):
                 await asyncio.wait([task])
 
     async def reopen(self) -> None:

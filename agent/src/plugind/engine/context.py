@@ -50,6 +50,7 @@ class EngineOptions:
     secrets: SecretPolicy = secrets_.DEFAULT
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
     publishing: Publishing = field(default_factory=Publishing)
+    version: str = ""
 
 
 @dataclass(slots=True)
@@ -132,12 +133,13 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Front:
-    """The listening front socket of one plugin name; `waiting` requests are held now."""
+    """The listening front socket of one plugin name; `waiting` of its `requests` are held now."""
 
     name: str
     path: PurePath
     close: Callable[[], Awaitable[None]]
     waiting: int = 0
+    requests: int = 0
 
 
 class Locks:
@@ -183,6 +185,8 @@ class Engine:
     host_mounts: dict[str, HostMount] = field(default_factory=dict)
     host_mount_errors: dict[str, str] = field(default_factory=dict)
     fronts: dict[str, Front] = field(default_factory=dict)
+    #: Ends the serving of metrics, if it has begun.
+    close_metrics: Callable[[], Awaitable[None]] | None = None
     images: dict[Digest, Image] = field(default_factory=dict)
     #: Who knows what is made of an image, by id: each is asked before an image is removed.
     image_users: list[Callable[[Digest], Iterable[ImageUser]]] = field(default_factory=list)
@@ -231,6 +235,11 @@ class Engine:
     def fronts_dir(self) -> Path:
         """Where front sockets are: the same path for a plugin's name at all times."""
         return self.layout.run / "fronts"
+
+    @property
+    def metrics_socket(self) -> Path:
+        """Where the engine's metrics are served."""
+        return self.layout.run / "metrics.sock"
 
     def log_path(self, plugin_id: str) -> Path:
         """Return where the plugin's output is kept."""

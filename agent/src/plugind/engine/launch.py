@@ -15,7 +15,7 @@ import contextlib
 import shutil
 
 from plugind import checkpoint, errors, log
-from plugind.engine import ending, logs, ports
+from plugind.engine import ending, logs, metrics, ports
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 from plugind.spec import runtime as spec_runtime
@@ -44,6 +44,7 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
         await asyncio.shield(stop(engine, entry))
         raise
     connect(engine, entry)
+    metrics.start_collecting(engine, entry)
 
 
 def connect(engine: Engine, entry: Entry) -> None:
@@ -58,6 +59,7 @@ async def stop(engine: Engine, entry: Entry) -> int | None:
     status = None
     plugin_id = entry.plugin.id
     if entry.socket is not None:
+        await metrics.stop_collecting(engine, entry)
         await entry.socket.close()
         entry.socket = None
     if entry.container is not None:

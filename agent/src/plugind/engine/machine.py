@@ -8,7 +8,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from plugind.host import arch, binds, facts, mounts, proc, rootfs
+from plugind.host import arch, binds, facts, mounts, proc, rootfs, shown
 from plugind.model.facts import HostFacts, PluginDirs
 from plugind.model.plugin import Plugin
 
@@ -16,10 +16,15 @@ _MOUNT_TIMEOUT = 60.0
 
 
 class Machine:
-    """This machine. `log_fifos`: a real dockerd's log fifos, for every log plugin; None for none."""
+    """This machine.
 
-    def __init__(self, log_fifos: Path | None = None) -> None:
+    `metrics` is the socket of the engine's metrics, for collectors; `log_fifos` a real dockerd's log
+    fifos, for every log plugin. None for none.
+    """
+
+    def __init__(self, log_fifos: Path | None = None, metrics: Path | None = None) -> None:
         self._log_fifos = log_fifos
+        self._metrics = metrics
 
     def prepare(self, plugin: Plugin, dirs: PluginDirs) -> HostFacts:
         """Check what can be known before the launch, and lay what the spec relies on."""
@@ -35,10 +40,18 @@ class Machine:
             target.mkdir(mode=0o755, exist_ok=True)
             mounts.make_shared_mountpoint(target)
         found = facts.gather_facts(plugin.settings)
+        if self._metrics is not None and plugin.serves("metricscollector"):
+            shown.lay(_metrics_place(dirs))
+            found = replace(found, metrics_socket=str(_metrics_place(dirs)))
         if self._log_fifos is None or not plugin.serves("logdriver"):
             return found
         self._log_fifos.mkdir(mode=0o700, parents=True, exist_ok=True)
         return replace(found, log_fifos=str(self._log_fifos))
+
+    def offer_metrics(self, dirs: PluginDirs) -> None:
+        """Show the metrics' socket where the plugin's own place for it is."""
+        if self._metrics is not None:
+            shown.show(self._metrics, _metrics_place(dirs))
 
     def release(self, dirs: PluginDirs) -> None:
         """Unmount everything beneath the plugin's directory."""
@@ -74,3 +87,7 @@ class Machine:
     def unmount(self, target: Path) -> None:
         """Unmount `target` and what is stacked on it."""
         mounts.unmount_tree(target)
+
+
+def _metrics_place(dirs: PluginDirs) -> Path:
+    return Path(dirs.root) / "metrics.sock"

@@ -141,6 +141,10 @@ class Host(Protocol):
         """Check the entrypoint, lay the directories and mounts that the spec relies on."""
         ...
 
+    def offer_metrics(self, dirs: PluginDirs) -> None:
+        """Show the socket that the engine's metrics have now to a collector that runs."""
+        ...
+
     def release(self, dirs: PluginDirs) -> None:
         """Unmount everything beneath the plugin's directory, dead FUSE mounts included."""
         ...

@@ -12,10 +12,7 @@ the path once and remember it. A failure here is logged and fails nothing else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import os
-import secrets
 import socket
 from pathlib import Path, PurePath
 
@@ -23,7 +20,7 @@ from plugind import errors, log
 from plugind.engine import announce, passthrough, traffic
 from plugind.engine import front as front_
 from plugind.engine.context import Engine, Front
-from plugind.host import peercred
+from plugind.host import listener, peercred
 from plugind.model import front as protocol
 from plugind.model import publishing
 from plugind.rpc.server import Answer, Request, Server
@@ -57,7 +54,7 @@ async def close(engine: Engine) -> None:
 async def _listen(engine: Engine, name: str) -> Front:
     """Open the front of a plugin; from now on its requests are answered."""
     path = publishing.front_path(engine.fronts_dir, name)
-    listener = await asyncio.to_thread(_bind, engine.fronts_dir, path)
+    bound = await asyncio.to_thread(_bind, engine.fronts_dir, path)
     try:
         raw: set[asyncio.Task[None]] = set()
         front = Front(name=name, path=path, close=_nothing)
@@ -70,10 +67,10 @@ async def _listen(engine: Engine, name: str) -> Front:
             return server()
 
         listening = await asyncio.get_running_loop().create_server(
-            connected, sock=listener, backlog=_BACKLOG
+            connected, sock=bound, backlog=_BACKLOG
         )
     except BaseException:
-        listener.close()
+        bound.close()
         raise
 
     async def close() -> None:
@@ -91,24 +88,7 @@ def _bind(fronts: Path, path: PurePath) -> socket.socket:
     directory = Path(path).parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     fronts.chmod(0o700)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    staged = f".{secrets.token_hex(8)}"
-    try:
-        # By a descriptor: this name may be longer than the final one, which just fits.
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            listener.bind(f"/proc/self/fd/{fd}/{staged}")
-            os.chmod(staged, 0o600, dir_fd=fd)
-            listener.listen(_BACKLOG)
-            os.rename(staged, path.name, src_dir_fd=fd, dst_dir_fd=fd)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(staged, dir_fd=fd)
-            os.close(fd)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+    return listener.listen_at(Path(path), backlog=_BACKLOG)
 
 
 def _raw(engine: Engine, front: Front, tasks: set[asyncio.Task[None]]) -> asyncio.BaseProtocol:
@@ -126,6 +106,7 @@ def _raw(engine: Engine, front: Front, tasks: set[asyncio.Task[None]]) -> asynci
 async def _handle(engine: Engine, front: Front, request: Request, answer: Answer) -> None:
     """Answer one HTTP request."""
     method = request.target.removeprefix("/")
+    front.requests += 1
     if request.content is None:
         reply = protocol.failure(method, f"{method}: the body is too large", 413)
     elif request.verb != "POST":

@@ -19,6 +19,7 @@ from plugind.engine import (
     host_mounts,
     launch,
     logs,
+    metrics,
     publish,
     references,
     replay,
@@ -36,6 +37,7 @@ async def reconcile(engine: Engine) -> None:
     await load(engine)
     await host_mounts.load(engine)
     await stale.drop_after_reboot(engine)
+    await metrics.serve(engine)
     # Before plugins are settled: whoever asks now waits, and is not refused.
     await publish.publish(engine)
     for plugin_id in await engine.runtime.list_ids():
@@ -76,6 +78,7 @@ async def look(engine: Engine) -> None:
         if plugin.enabled and entry.container is not None:
             launch.connect(engine, entry)
             entry.advance(Trigger.ADOPT)
+    await metrics.serve(engine)
     await publish.publish(engine)
     await container_boot.look(engine)
 
@@ -120,6 +123,7 @@ async def settle(engine: Engine, entry: Entry) -> None:
     if plugin.enabled and entry.container is not None:
         entry.mounted.update(await references.ids(engine, plugin))
         adopt(engine, entry)
+        await metrics.offer(engine, entry)
         return
     if entry.container is not None:
         log.warning("stopping a plugin that is not enabled", plugin=plugin.id)
@@ -151,6 +155,7 @@ async def leave(engine: Engine) -> None:
     for task in list(engine.background):
         task.cancel()
         await asyncio.wait([task])
+    await metrics.close(engine)
     await publish.close(engine)
     await container_boot.leave(engine)
     for entry in engine.entries.values():

@@ -40,14 +40,15 @@ def bind(source: Path, target: Path, *, read_only: bool, propagation: str) -> No
             ) from exc
         raise errors.System(f'cannot mount at "{target}": {exc.strerror}') from exc
     try:
-        _bind(source, place, read_only=read_only, propagation=propagation)
+        attach(source, place, read_only=read_only, propagation=propagation)
     except OSError as exc:
         raise errors.System(f'cannot mount "{source}" at "{target}": {exc.strerror}') from exc
     finally:
         os.close(place)
 
 
-def _bind(source: Path, place: int, *, read_only: bool, propagation: str) -> None:
+def attach(source: Path, place: int, *, read_only: bool, propagation: str) -> None:
+    """Show `source` at a place that is open (O_PATH); OSError says what went wrong."""
     tree = libc.clone_tree(str(source))
     try:
         kind = propagation.removeprefix("r")

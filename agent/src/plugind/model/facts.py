@@ -30,8 +30,8 @@ class HostFacts:
     `devices` maps each device path that the plugin's settings name to the nodes found there (a
     directory yields every device beneath it). `thermal_throttle` are the CPUs' files of that name,
     which are hidden from plugins. `network_files` are those of the host's name resolution that
-    exist. `log_fifos` is the host's directory of a real dockerd's log fifos, "" if the plugin is to
-    have none.
+    exist. `log_fifos` is the host's directory of a real dockerd's log fifos, `metrics_socket` where the
+    engine's metrics are served for this plugin; "" if the plugin is to have none.
     """
 
     devices: dict[str, tuple[DeviceNode, ...]]
@@ -39,6 +39,7 @@ class HostFacts:
     network_files: tuple[str, ...] = NETWORK_FILES
     cgroup_v2: bool = False
     log_fifos: str = ""
+    metrics_socket: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Where a plugin finds the directory of its socket, and other plugins' clients do not.
 RUNTIME_DIR = "/run/docker/plugins"
 LOG_FIFOS = "/run/docker/logging"
+METRICS_SOCKET = "/run/docker/metrics.sock"
 #: Parent of every plugin's cgroup. Absolute: a relative one lands below the agent's own service,
 #: and a service manager that stops the agent would then stop every plugin.
 CGROUP_PARENT = "/plugind"

@@ -3,7 +3,7 @@
 """The mounts of a plugin, in this order; a later one wins over an earlier one at the same place:
 
     defaults    propagatedMount    mounts of the settings    /run/docker/plugins    hosts, resolv.conf
-    /run/docker/logging
+    /run/docker/logging    /run/docker/metrics.sock
 
 Mended: mounts come from the settings, where `set` put them; an empty source is an empty directory
 instead of the bundle with all its secrets; a mount over /dev replaces the defaults there, and
@@ -45,6 +45,9 @@ def compute_mounts(
     if facts.log_fifos:
         # A dockerd that takes the plugin for a legacy one names its fifos by the host's paths.
         mounts.append(_bind(facts.log_fifos, defaults.LOG_FIFOS, "rbind", "rslave"))
+    if facts.metrics_socket:
+        # A slave, so that it sees the socket of the agent's next start; see host/shown.py.
+        mounts.append(_bind(facts.metrics_socket, defaults.METRICS_SOCKET, "rbind", "ro", "rslave"))
     return mounts
 
 

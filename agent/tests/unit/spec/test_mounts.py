@@ -134,6 +134,19 @@ def test_a_host_without_resolv_conf() -> None:
     assert "/etc/resolv.conf" not in destinations(spec)
 
 
+def test_a_collector_sees_the_metrics_of_each_start_of_the_agent() -> None:
+    assert "/run/docker/metrics.sock" not in destinations(make())
+    # A plugin may have its propagated mount above all that is below /run/docker.
+    spec = make(host=facts(metrics_socket="/p/metrics.sock"), propagated_mount="/run/docker")
+    assert destinations(spec)[-2:] == ["/run/docker/plugins", "/run/docker/metrics.sock"]
+    assert mount_at(spec, "/run/docker/metrics.sock") == {
+        "destination": "/run/docker/metrics.sock",
+        "type": "bind",
+        "source": "/p/metrics.sock",
+        "options": ["rbind", "ro", "rslave"],
+    }
+
+
 def test_the_fifos_of_a_dockerd_are_where_it_says_that_they_are() -> None:
     assert "/run/docker/logging" not in destinations(make())
     mount = mount_at(make(host=facts(log_fifos="/run/docker/logging")), "/run/docker/logging")
