@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,23 @@ async def test_a_declaration_is_made_true_and_then_nothing_is_left_to_do(world: 
     assert set(invariants.load_volumes(world.layout.root)) == {"v"}
     again = await declare(world, **document)
     assert (again["changed"], again["msg"]) == (False, "nothing to do")
+
+
+async def test_a_host_mount_is_declared_with_its_plugin_and_volume(
+    world: World, tmp_path: Path
+) -> None:
+    world.publish()
+    mount = {"path": str(tmp_path / "mnt"), "volume": "v", "read_only": True}
+    document = {"plugins": [toy(world)], "volumes": [{"name": "v", "driver": "toy"}]}
+    planned = await declare(world, dry_run=True, mounts=[mount], **document)
+    done = await declare(world, mounts=[mount], **document)
+    assert (done["failed"], done["diff"]) == (False, planned["diff"]), done
+    assert [(m["Path"], m["State"]) for m in done["mounts"]] == [(mount["path"], "mounted")]
+    again = await declare(world, mounts=[mount], **document)
+    assert (again["changed"], again["mounts"]) == (False, done["mounts"])
+    absent = {"path": mount["path"], "state": "absent"}
+    gone = await declare(world, mounts=[absent])
+    assert (gone["changed"], gone["failed"], gone["mounts"]) == (True, False, [])
 
 
 async def test_an_upgrade_stops_the_plugin_for_a_moment_only(world: World) -> None:

@@ -59,6 +59,22 @@ async def test_a_whole_declaration(target: FakeTarget) -> None:
     assert result.engine == "fake://engine"
 
 
+async def test_mounts_are_carried_out_and_what_force_left_is_noted(target: FakeTarget) -> None:
+    mount = {"path": "/m", "volume": "w", "allow_nonempty": True}
+    made = await apply(target, {"volumes": [{"name": "w"}], "mounts": [mount]})
+    assert statuses(made) == [("volume-create", "done"), ("mount-create", "done")]
+    assert ("mount", "/m", "w", True) in target.calls
+    assert made.to_json()["mounts"] == [target.mounts["/m"]]
+    target.left = "but the driver was not asked"
+    gone = [{"path": "/m", "state": "absent", "force": True}]
+    volumes = [{"name": "w", "state": "absent", "force": True}]
+    left = await apply(target, {"volumes": volumes, "mounts": gone})
+    assert statuses(left) == [("mount-remove", "done"), ("volume-remove", "done")]
+    assert left.warnings == (target.left, target.left)
+    assert left.mounts == ()
+    assert target.mounts == {}
+
+
 async def test_one_read_at_the_start_and_one_of_what_changed(target: FakeTarget) -> None:
     await apply(target, DECLARATION)
     reads = [call[0] for call in target.calls if call[0] in ("observe", "offer")]
@@ -117,6 +133,38 @@ async def test_a_plugin_stopped_for_a_moment_runs_again(target: FakeTarget, step
     assert state["source"] == ("x:1" if step == "upgrade" else "x:2")
     assert f"plugin x:latest is now enabled, at {state['source']}" in result.msg
     assert result.changed == (step == "set")
+
+
+async def test_an_enabled_plugin_is_upgraded_and_set_by_one_call(target: FakeTarget) -> None:
+    target.in_place = True
+    await apply(target, {"plugins": DECLARATION["plugins"]})
+    target.calls.clear()
+    result = await apply(target, UPGRADE)
+    (call,) = [call for call in target.calls if call[0] in target.names()]
+    ref = "docker.io/library/x:2"
+    assert call == ("upgrade_in_place", "x:latest", ref, ("DEBUG.value=2",), 7.0)
+    assert statuses(result) == [("plugin-upgrade", "done")]
+    assert not (await apply(target, UPGRADE)).changed
+    target.calls.clear()
+    again = {"plugins": [{**UPGRADE["plugins"][0], "settings": {"env": {"DEBUG": 3}}}]}
+    await apply(target, again)
+    assert ("set_in_place", "x:latest", ("DEBUG.value=3",), 7.0) in target.calls
+
+
+@pytest.mark.parametrize("call", ["upgrade_in_place", "set_in_place"])
+async def test_what_fails_in_place_is_as_it_was(target: FakeTarget, call: str) -> None:
+    target.in_place = True
+    await apply(target, {"plugins": DECLARATION["plugins"]})
+    plugins = UPGRADE["plugins"]
+    if call == "set_in_place":
+        plugins = [{**plugins[0], "source": "x:1"}]
+    target.calls.clear()
+    result = await apply_failing(target, call, {"plugins": plugins})
+    assert target.names() == [call]
+    assert (result.failed, result.changed) == (True, False)
+    assert result.after == result.before
+    noted = "plugin x:latest is now enabled, at x:1" in result.msg
+    assert noted == (call == "upgrade_in_place")
 
 
 async def test_an_upgrade_that_does_not_start_is_reported_as_it_is(target: FakeTarget) -> None:

@@ -13,6 +13,7 @@ from fakes import unixhttp, world
 from plugind import errors
 from plugind.dockerd import execute
 from plugind.model import privileges, reference
+from plugind.model.host_mount import HostMount
 
 V = "/v1.41"
 X = f"{V}/plugins/x:latest"
@@ -108,6 +109,14 @@ async def test_calls(bench: Bench) -> None:
 async def test_force_of_a_volume(bench: Bench) -> None:
     await bench.target.remove_volume("v", force=True)
     assert bench.last[0] == "DELETE /volumes/v?force=1"
+
+
+async def test_host_mounts_are_refused_by_name(bench: Bench) -> None:
+    with pytest.raises(errors.Unsupported, match=r'^cannot mount volume v at "/m": a Docker Eng'):
+        await bench.target.mount(HostMount(path="/m", volume="v"), allow_nonempty=False)
+    with pytest.raises(errors.Unsupported, match=r'^cannot unmount "/m": a Docker Engine has no'):
+        await bench.target.unmount("/m", force=True)
+    assert await bench.target.inspect_mount("/m") is None
 
 
 async def test_what_is_not_there_is_none(bench: Bench) -> None:
