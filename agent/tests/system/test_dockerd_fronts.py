@@ -197,6 +197,17 @@ def test_a_volume_across_restarts_of_plugin_and_agent(lab: Lab) -> None:
     lab.docker("volume", "rm", "data")
 
 
+def test_a_disabled_plugin_hides_nobody_s_volumes(lab: Lab) -> None:
+    lab.docker("volume", "create", "-d", "localdir", "data")
+    lab.plugins["localdir"].disable()
+    assert "data" in lab.docker("volume", "ls", "-q").split()
+    refused = lab.docker("volume", "create", "-d", "localdir", "other", status=1)
+    assert "plugin localdir:latest found but disabled" in refused
+    lab.plugins["localdir"].enable()
+    lab.docker("volume", "rm", "data")
+
+
+# The last one: dockerd remembers each driver that it has used, and dials one that is gone for 15 s.
 def test_an_upgrade_between_two_containers(lab: Lab, built: dict[str, Path]) -> None:
     with docker_registry.run(lab.directory / "registry", prefix=lab.prefix) as registry:
         name = f"{registry.host}/localdir"
@@ -224,13 +235,3 @@ def test_an_upgrade_between_two_containers(lab: Lab, built: dict[str, Path]) -> 
         lab.docker("volume", "rm", "data")
         lab.agent.cli("plugin", "rm", "--force", "replaced")
         assert list((lab.directory / "etc/plugins").glob("replaced*")) == []
-
-
-def test_a_disabled_plugin_hides_nobody_s_volumes(lab: Lab) -> None:
-    lab.docker("volume", "create", "-d", "localdir", "data")
-    lab.plugins["localdir"].disable()
-    assert "data" in lab.docker("volume", "ls", "-q").split()
-    refused = lab.docker("volume", "create", "-d", "localdir", "other", status=1)
-    assert "plugin localdir:latest found but disabled" in refused
-    lab.plugins["localdir"].enable()
-    lab.docker("volume", "rm", "data")

@@ -117,6 +117,7 @@ def test_a_volume_s_whole_way(lab: Lab) -> None:
     assert (lab.share / "reply").read_text() == "written by podman\n"
     (shown,) = json.loads(lab.host.podman("volume", "inspect", "data"))
     assert (shown["Name"], shown["Driver"]) == ("data", "sshfs")
+    assert shown["Options"]["password"] == lab.password  # Podman's own way; not ours, see below
     assert lab.volumes() == ["data"]
     assert lab.agent.cli("volume", "ls", "-q").split() == ["data"]
     assert lab.holders("data") == []
@@ -207,6 +208,9 @@ def test_a_crash_while_a_container_has_it_mounted(lab: Lab) -> None:
     assert lab.run("data", "cat", "/data/greeting") == "still there"
     assert lab.agent.plugin("sshfs")["Status"]["Restarts"] == before + 1
     assert [holder.partition(":")[0] for holder in lab.holders("data")] == ["podman"]
+    lab.host.podman("exec", "user", "cat", "/data/greeting", status=1)  # the mount of before
+    lab.host.podman("restart", "--time", "0", "user")
+    assert lab.host.podman("exec", "user", "cat", "/data/greeting") == "still there"
     lab.host.podman("rm", "--force", "--time", "0", "user")
     assert lab.holders("data") == []
 
