@@ -2,15 +2,12 @@
 # Copyright: plugind.engine contributors
 """Carrying plans out: read once, plan, do each step, read back what changed.
 
-`Target` is an engine as the planner's hands need it; the agent's own engine (`engine.apply`) and
-a real Docker Engine (`dockerd.execute`) implement it. A target does one call per method, maps
-every error of its own into `errors`, and decides nothing.
-
     apply: observe -> read offers, compare options -> plan -> [steps] -> inspect -> Result
 
 A failed step stops what depends on it; other resources go on. What a failure leaves behind:
 
 * an install whose set or enable fails is removed again, so nothing is left;
+* what an engine changes in place it puts back by itself, and its error says so;
 * a plugin that was only to be stopped for a moment is enabled again, with its old version or
   settings, if the upgrade or the set failed;
 * anything else is reported as it is.
@@ -18,9 +15,10 @@ A failed step stops what depends on it; other resources go on. What a failure le
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import functools
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from plugind import errors, log
 from plugind.model import (
@@ -33,123 +31,12 @@ from plugind.model import (
     reference,
     steps,
 )
-from plugind.model.credentials import Credentials
 from plugind.model.desired import Desired, DesiredPlugin
-from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Observed, Offer
 from plugind.model.outcome import DONE, FAILED, PLANNED, SKIPPED, Outcome, Result
-from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
 from plugind.model.steps import Plan, State, Step
-
-Progress = Callable[[dict[str, Any]], None]
-
-
-class Target(Protocol):
-    """An engine. `name` is always canonical (`x:latest`); errors are `errors.PlugindError`."""
-
-    @property
-    def url(self) -> str:
-        """Where the engine is, for results: `unix:///run/plugind/api.sock`."""
-        ...
-
-    async def observe(self) -> Observation:
-        """Read plugins and volumes, once, without asking a registry; with secrets, for the plan."""
-        ...
-
-    async def offer(self, ref: Reference, credentials: Credentials | None) -> Offer:
-        """Ask the registry what `ref` is and which privileges it wants. Changes nothing."""
-        ...
-
-    async def differing_options(self, name: str, options: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the names of the options that differ from those volume `name` was created with."""
-        ...
-
-    async def install(
-        self,
-        name: str,
-        ref: Reference,
-        privileges: Privileges,
-        credentials: Credentials | None,
-        progress: Progress,
-    ) -> None:
-        """Pull `ref` and install it, disabled, under `name`; `privileges` are exactly the offer's."""
-        ...
-
-    async def upgrade(
-        self,
-        name: str,
-        ref: Reference,
-        privileges: Privileges,
-        credentials: Credentials | None,
-        progress: Progress,
-    ) -> None:
-        """Replace the plugin's content, keeping id, settings and volumes.
-
-        It is disabled, unless the observation said `in_place`; then it runs afterwards if it ran
-        before, and an error means that the old version is as it was.
-        """
-        ...
-
-    async def set(self, name: str, arguments: tuple[str, ...]) -> None:
-        """Set settings of a disabled plugin, all or none: `("DEBUG.value=1", ...)`."""
-        ...
-
-    async def enable(self, name: str, timeout: float) -> None:
-        """Enable the plugin; it has `timeout` seconds to answer."""
-        ...
-
-    async def disable(self, name: str, *, force: bool) -> None:
-        """Disable the plugin; `force`: although it is in use."""
-        ...
-
-    async def remove(self, name: str, *, force: bool) -> None:
-        """Remove the plugin; `force`: although it is in use or enabled."""
-        ...
-
-    async def create_volume(
-        self, name: str, driver: str, options: Mapping[str, str], labels: Mapping[str, str]
-    ) -> None:
-        """Create a volume."""
-        ...
-
-    async def remove_volume(self, name: str, *, force: bool) -> str:
-        """Remove a volume with its data; `force`: only the record if the driver does not answer.
-
-        Returns what could not be done, "" if everything was.
-        """
-        ...
-
-    async def mount(self, mount: HostMount, *, allow_nonempty: bool) -> None:
-        """Mount a volume at a path of the host."""
-        ...
-
-    async def unmount(self, path: str, *, force: bool) -> str:
-        """Unmount a volume from a path of the host; `force`: although it is in use.
-
-        Returns what could not be done, "" if everything was.
-        """
-        ...
-
-    async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
-        """Return the Engine API object, secrets included, or None if there is no such plugin."""
-        ...
-
-    async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
-        """Return the Engine API object, or None if there is no such volume."""
-        ...
-
-    async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
-        """Return the host mount at a path, or None if there is none."""
-        ...
-
-    async def info(self) -> Mapping[str, Any]:
-        """Say what the engine is: at least Name and Version."""
-        ...
-
-
-def ignore_progress(line: dict[str, Any]) -> None:
-    """Take a progress line and do nothing with it."""
+from plugind.target import Progress, Target, ignore_progress
 
 
 async def apply(
@@ -247,13 +134,19 @@ async def _do_plugin(step: Step, target: Target, progress: Progress) -> None:
     wanted = step.wanted_plugin
     if step.kind in (steps.PLUGIN_INSTALL, steps.PLUGIN_UPGRADE):
         pull = target.install if step.kind == steps.PLUGIN_INSTALL else target.upgrade
+        if step.in_place:
+            pull = functools.partial(
+                target.upgrade_in_place, arguments=step.arguments or (), timeout=wanted.timeout
+            )
         granted = step.offer.privileges if step.offer else ()
         await pull(wanted.name, _source(wanted), granted, wanted.credentials, progress)
     elif step.kind == steps.PLUGIN_SET:
         arguments = step.arguments
         if arguments is None:
             arguments = await _arguments(wanted, target)
-        if arguments:
+        if arguments and step.in_place:
+            await target.set_in_place(wanted.name, arguments, wanted.timeout)
+        elif arguments:
             await target.set(wanted.name, arguments)
     elif step.kind == steps.PLUGIN_ENABLE:
         await target.enable(wanted.name, wanted.timeout)

@@ -13,6 +13,7 @@ It is configured through its environment, which is what a plugin has:
         stubborn         ignores SIGTERM
         garbage          answers with something that is not JSON
         hang=METHOD      never answers METHOD (`VolumeDriver.Mount`)
+        wait=METHOD      answers METHOD once `go_on` is called
         fail=METHOD:TEXT answers METHOD with `Err`
         drop=METHOD      closes the connection instead of answering METHOD
         answer=METHOD:STATUS:TEXT  answers METHOD with exactly that
@@ -52,6 +53,7 @@ class VolumePlugin:
         self.calls: list[tuple[str, Any]] = []
         self.headers: list[str] = []
         self.behaviour = env.get("PLUGIN_BEHAVIOUR", "")
+        self.waiting: list[asyncio.Future[None]] = []
         self._output = env.get("PLUGIN_OUTPUT", "")
         self._data = data
         self._say = say
@@ -77,6 +79,12 @@ class VolumePlugin:
         if path.exists():
             path.unlink()
         return await asyncio.start_unix_server(self._handle, str(path))
+
+    def go_on(self) -> None:
+        """Let what waits be answered."""
+        for waiter in self.waiting:
+            waiter.set_result(None)
+        self.waiting.clear()
 
     def abort(self) -> None:
         """Cut every connection, as the kernel does when a process dies."""
@@ -106,6 +114,9 @@ class VolumePlugin:
         self.calls.append((method, arguments))
         if method in self.words("hang"):
             await asyncio.get_running_loop().create_future()
+        if method in self.words("wait"):
+            self.waiting.append(asyncio.get_running_loop().create_future())
+            await self.waiting[-1]
         if method in self.words("drop"):
             return None
         if self.words("garbage"):

@@ -162,6 +162,16 @@ class FakeStories(FakeContainers):
         await self._report(progress)
         return self.find(engine, text)
 
+    async def upgrade_in_place(
+        self, engine, text, ref, *, accepted, credentials, progress, arguments, timeout
+    ):
+        self._note(
+            "upgrade_in_place", text=text, ref=str(ref), accepted=accepted,
+            credentials=credentials, arguments=arguments, timeout=timeout,
+        )  # fmt: skip
+        await self._report(progress)
+        return self.find(engine, text)
+
     async def enable(self, engine, text, *, timeout):
         self._note("enable", text=text, timeout=timeout)
         if self.hold is not None:
@@ -189,6 +199,10 @@ class FakeStories(FakeContainers):
         plugin = self.find(engine, text)
         changed = settings.apply_assignments(plugin.config, plugin.settings, arguments)
         return self._replace(plugin, settings=changed)
+
+    async def reconfigure(self, engine, text, arguments, *, timeout):
+        self._note("reconfigure", text=text, arguments=arguments, timeout=timeout)
+        return self.find(engine, text)
 
     def _replace(self, plugin, **changes):
         self.plugins[plugin.name] = dataclasses.replace(plugin, **changes)

@@ -7,7 +7,7 @@
     target.calls                                           # what was called, in order
 
 Like a Docker Engine it refuses to set or upgrade an enabled plugin and to stop one that is in
-use; with `in_place=True` it upgrades an enabled one, as the agent's engine does.
+use; with `in_place=True` it does so in place, as the agent's engine does.
 """
 
 from __future__ import annotations
@@ -124,9 +124,22 @@ class FakeTarget:
         self, name: str, ref: Any, accepted: Any, credentials: Any, progress: Progress
     ) -> None:
         self._called("upgrade", name, str(ref))
-        plugin = self._plugin(name)
-        if plugin.enabled and not self.in_place:
+        if self._plugin(name).enabled:
             raise errors.Conflict(f"plugin must be disabled before upgrading: {name} is enabled")
+        self._upgrade(name, ref, accepted)
+
+    async def upgrade_in_place(
+        self, name: str, ref: Any, accepted: Any, credentials: Any, progress: Progress,
+        *, arguments: tuple[str, ...], timeout: float,
+    ) -> None:  # fmt: skip
+        self._called("upgrade_in_place", name, str(ref), arguments, timeout)
+        assert self.in_place
+        assert self._plugin(name).enabled
+        self._upgrade(name, ref, accepted)
+        self._set(name, arguments)
+
+    def _upgrade(self, name: str, ref: Any, accepted: Any) -> None:
+        plugin = self._plugin(name)
         remote = self._remote(ref)
         privileges.require_accepted(privileges.compute_privileges(remote.parsed), accepted)
         self.plugins[name] = replace(
@@ -139,9 +152,18 @@ class FakeTarget:
 
     async def set(self, name: str, arguments: Iterable[str]) -> None:
         self._called("set", name, tuple(arguments))
-        plugin = self._plugin(name)
-        if plugin.enabled:
+        if self._plugin(name).enabled:
             raise errors.System("cannot set on an active plugin, disable plugin before setting")
+        self._set(name, arguments)
+
+    async def set_in_place(self, name: str, arguments: Iterable[str], timeout: float) -> None:
+        self._called("set_in_place", name, tuple(arguments), timeout)
+        assert self.in_place
+        assert self._plugin(name).enabled
+        self._set(name, arguments)
+
+    def _set(self, name: str, arguments: Iterable[str]) -> None:
+        plugin = self._plugin(name)
         changed = settings.apply_assignments(plugin.config, plugin.settings, arguments)
         self.plugins[name] = replace(plugin, settings=changed)
 

@@ -45,6 +45,7 @@ from plugind.host.mounts import stack_at
 from plugind.model import host_mount, reference
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
+from plugind.model.reference import Reference
 from support import content, image, invariants
 from support.engine import World, chunks, until
 
@@ -72,6 +73,44 @@ async def upgrade_toy(world: World) -> None:
         credentials=None,
         progress=world.lines.append,
     )
+
+
+async def upgrade_used(world: World, ref: Reference | None = None) -> None:
+    """In place: it runs, and its volumes are mounted."""
+    await upgrade.upgrade_in_place(
+        world.engine,
+        "used",
+        ref or world.publish("used", "v2"),
+        accepted=(),
+        credentials=None,
+        progress=world.lines.append,
+    )
+
+
+async def upgrade_used_badly(world: World) -> None:
+    """To a version that does not start."""
+    bad = world.publish("used", "bad", env=[content.env("PLUGIN_BEHAVIOUR", "exit=1")])
+    try:
+        await upgrade_used(world, bad)
+    except errors.System as exc:
+        if "runs again" in str(exc):
+            return
+        raise
+    raise AssertionError("it started")
+
+
+async def reconfigure_used(world: World) -> None:
+    await configure.reconfigure(world.engine, "used", ["DEBUG=1"])
+
+
+async def reconfigure_used_badly(world: World) -> None:
+    try:
+        await configure.reconfigure(world.engine, "used", ["PLUGIN_BEHAVIOUR=exit=1"])
+    except errors.System as exc:
+        if "runs again" in str(exc):
+            return
+        raise
+    raise AssertionError("it started")
 
 
 async def set_toy(world: World) -> None:
@@ -203,6 +242,10 @@ OPERATIONS: dict[str, Operation] = {
     "create": create,
     "install": install,
     "upgrade": upgrade_toy,
+    "upgrade-used": upgrade_used,
+    "upgrade-used-badly": upgrade_used_badly,
+    "set-used": reconfigure_used,
+    "set-used-badly": reconfigure_used_badly,
     "set": set_toy,
     "enable": enable_toy,
     "disable": disable_used,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,7 @@ from support.engine import World
 
 #: Points that no operation of this engine passes; the stores' own tests do.
 NOT_REACHED = {
-    "pull:before-commit", "pull:after-commit", "rollback:before-commit", "rollback:after-commit",
-    "volume-seal:after-options",
+    "pull:before-commit", "pull:after-commit", "volume-seal:after-options",
 }  # fmt: skip
 FRONT_HOLDER = "podman:ffffffffffff"
 #: What an operation that was done before the crash says when it is done again.
@@ -133,6 +133,12 @@ def check(world: World, base: Path, name: str, point: str) -> None:
         assert world.host.is_running(plugin.id) == plugin.enabled, where
     assert "kept:1" in image_names(world) or name == "remove-image", where
     assert "toy:latest" in records or name == "remove", where
+    # Whatever was tried in place: one version is there, with settings that it ran with.
+    used = records.get("used:latest")
+    if used is not None:
+        assert "settings_before" not in used, where
+        assert not used["remote"].endswith(":bad"), where
+        assert "PLUGIN_BEHAVIOUR=exit=1" not in used["settings"]["env"], where
     # Once it has answered, it comes back; before, it does not.
     if name == "enable":
         answered = point in ("save:after-commit:1", "enable:after-commit:1")
@@ -186,6 +192,10 @@ def check_done(world: World, name: str, where: str) -> None:
         "create": lambda: "new:latest" in records,
         "install": lambda: "new:latest" in records,
         "upgrade": lambda: records["toy:latest"]["remote"].endswith(":v2"),
+        "upgrade-used": lambda: is_used(records, ":v2", "DEBUG="),
+        "upgrade-used-badly": lambda: is_used(records, ":latest", "DEBUG="),
+        "set-used": lambda: is_used(records, ":latest", "DEBUG=1"),
+        "set-used-badly": lambda: is_used(records, ":latest", "PLUGIN_BEHAVIOUR="),
         "set": lambda: "DEBUG=1" in records["toy:latest"]["settings"]["env"],
         "enable": lambda: records["toy:latest"]["enabled"],
         "disable": lambda: not records["used:latest"]["enabled"],
@@ -203,6 +213,13 @@ def check_done(world: World, name: str, where: str) -> None:
         "front-unmount": lambda: holders["kept"] == ["holder"],
     }[name]
     assert done(), where
+
+
+def is_used(records: dict[str, dict[str, Any]], tag: str, setting: str) -> bool:
+    """True if `used` is enabled, of that version, and has that setting."""
+    record = records["used:latest"]
+    is_version = record["enabled"] and record["remote"].endswith(tag)
+    return is_version and setting in record["settings"]["env"]
 
 
 def is_on_host(world: World, name: str) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from plugind import errors
 from plugind.api import access, stream, wire
 from plugind.api.call import Call
+from plugind.model import privileges
 from plugind.model.plugin import Plugin
 
 
@@ -53,6 +54,34 @@ async def rpc(call: Call) -> web.Response:
     if body is not None and not isinstance(body, dict):
         raise errors.InvalidParameter("invalid JSON: the body must be an object")
     return wire.json_response(await call.stories.call(call.engine, call.name, method, body or {}))
+
+
+async def upgrade(call: Call) -> web.StreamResponse:
+    """Upgrade a plugin, enabled or not, to `Settings` too; `Privileges` are what is granted."""
+    remote, body = call.remote(), await call.object()
+    accepted = privileges.parse_privileges(body.get("privileges"))
+    arguments, timeout = wire.require_strings(body.get("settings")), _parse_timeout(call)
+    return await stream.progress(
+        call,
+        lambda progress: call.stories.upgrade_in_place(
+            call.engine,
+            call.name,
+            remote,
+            accepted=accepted,
+            credentials=call.credentials,
+            progress=progress,
+            arguments=arguments,
+            timeout=timeout,
+        ),
+    )
+
+
+async def configure(call: Call) -> web.Response:
+    """Change `Settings` of a plugin, enabled or not, with a way back."""
+    arguments = wire.require_strings((await call.object()).get("settings"))
+    timeout = _parse_timeout(call)
+    await call.stories.reconfigure(call.engine, call.name, arguments, timeout=timeout)
+    return web.Response(status=204)
 
 
 async def mount(call: Call) -> web.Response:
@@ -107,6 +136,14 @@ def _require_holder(holder: str) -> str:
     if not holder:
         raise errors.InvalidParameter("cannot tell whose mount this is: Holder is missing")
     return holder
+
+
+def _parse_timeout(call: Call) -> float:
+    """Return the seconds that a plugin may take to answer, 0 for what is configured."""
+    timeout = wire.parse_int(call.query.get("timeout") or "0")
+    if timeout < 0:
+        raise errors.InvalidParameter("negative value for timeout")
+    return float(timeout)
 
 
 def _parse_tail(text: str) -> int | None:

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -71,6 +71,19 @@ class Stories(ContainerStories, Protocol):
         progress: Progress,
     ) -> Plugin: ...
 
+    async def upgrade_in_place(
+        self,
+        engine: Engine,
+        text: str,
+        ref: Reference,
+        *,
+        accepted: Privileges,
+        credentials: Credentials | None,
+        progress: Progress,
+        arguments: Iterable[str],
+        timeout: float,
+    ) -> Plugin: ...
+
     async def enable(
         self,
         engine: Engine,
@@ -84,6 +97,10 @@ class Stories(ContainerStories, Protocol):
     async def remove(self, engine: Engine, text: str, *, force: bool) -> Plugin: ...
 
     async def configure(self, engine: Engine, text: str, arguments: list[str]) -> Plugin: ...
+
+    async def reconfigure(
+        self, engine: Engine, text: str, arguments: list[str], *, timeout: float
+    ) -> Plugin: ...
 
     # Volumes
 

@@ -115,6 +115,8 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/plugind/plugins/{name}/logs",    READ,  STOP,   native.logs),
     ("GET",    "/plugind/plugins/{name}",         READ,  STOP,   native.inspect),
     ("POST",   "/plugind/plugins/{name}/rpc",     WRITE, FINISH, native.rpc),
+    ("POST",   "/plugind/plugins/{name}/upgrade", WRITE, STOP,   native.upgrade),
+    ("POST",   "/plugind/plugins/{name}/set",     WRITE, FINISH, native.configure),
     ("GET",    "/plugind/volumes/{name}/holders", READ,  STOP,   native.holders),
     ("POST",   "/plugind/volumes/{name}/mount",   WRITE, FINISH, native.mount),
     ("POST",   "/plugind/volumes/{name}/unmount", WRITE, FINISH, native.unmount),

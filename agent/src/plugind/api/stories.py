@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 
 from plugind.engine.apply import apply, query
-from plugind.engine.configure import configure
+from plugind.engine.configure import configure, reconfigure
 from plugind.engine.container_attach import attach as attach_container
 from plugind.engine.container_attach import waiting as wait_container
 from plugind.engine.container_logs import read as container_output
@@ -50,7 +50,7 @@ from plugind.engine.mounting import holders, mount_volume, unmount_volume
 from plugind.engine.push import push
 from plugind.engine.remove import remove
 from plugind.engine.rpc_call import call
-from plugind.engine.upgrade import upgrade
+from plugind.engine.upgrade import upgrade, upgrade_in_place
 from plugind.engine.volumes import create_volume, inspect_volume, prune_volumes, remove_volume
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
@@ -95,6 +95,7 @@ __all__ = [
     "push",
     "query",
     "read_logs",
+    "reconfigure",
     "remove",
     "remove_container",
     "remove_image",
@@ -108,6 +109,7 @@ __all__ = [
     "unmount_on_host",
     "unmount_volume",
     "upgrade",
+    "upgrade_in_place",
     "wait_container",
 ]
 

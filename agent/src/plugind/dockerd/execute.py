@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""A real Docker Engine as the target of a plan: `carry.Target` in terms of the docker SDK.
+"""A real Docker Engine as the target of a plan: `target.Target` in terms of the docker SDK.
 
 The SDK blocks, so each call runs in a thread; one call at a time, because one client has one
 set of credentials.
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from plugind import carry, errors
+from plugind import errors
 from plugind.dockerd import client as client_
 from plugind.dockerd import observe
 from plugind.model import observed, plan_settings
@@ -26,6 +26,7 @@ from plugind.model.observed import Observation, Offer
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
 from plugind.model.secrets import DEFAULT, SecretPolicy
+from plugind.target import Progress
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +43,7 @@ async def open_target(url: str, policy: SecretPolicy = DEFAULT) -> AsyncIterator
 
 
 class DockerTarget:
-    """See `carry.Target` for what each method promises."""
+    """See `target.Target` for what each method promises."""
 
     def __init__(self, client: Any, url: str, policy: SecretPolicy = DEFAULT) -> None:
         self._client = client
@@ -83,7 +84,7 @@ class DockerTarget:
         ref: Reference,
         privileges: Privileges,
         credentials: Credentials | None,
-        progress: carry.Progress,
+        progress: Progress,
     ) -> None:
         """Pull under an explicit name: without one, old engines panic or choose another."""
         doing = f"pull {ref.familiar}"
@@ -104,7 +105,7 @@ class DockerTarget:
         ref: Reference,
         privileges: Privileges,
         credentials: Credentials | None,
-        progress: carry.Progress,
+        progress: Progress,
     ) -> None:
         """Upgrade, and set again what Docker's upgrade forgets: the places of mounts."""
         doing = f"upgrade to {ref.familiar}"
@@ -120,6 +121,31 @@ class DockerTarget:
 
         await asyncio.to_thread(work)
         await self._restore_mounts(name, before)
+
+    async def upgrade_in_place(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: Privileges,
+        credentials: Credentials | None,
+        progress: Progress,
+        *,
+        arguments: tuple[str, ...],
+        timeout: float,
+    ) -> None:
+        """Refuse: the planner does not ask a Docker Engine for it."""
+        del privileges, credentials, progress, arguments, timeout
+        raise errors.Unsupported(
+            f"cannot upgrade plugin {name} to {ref.familiar} in place: a Docker Engine upgrades only "
+            "what is disabled"
+        )
+
+    async def set_in_place(self, name: str, arguments: tuple[str, ...], timeout: float) -> None:
+        """Refuse, as `upgrade_in_place` does."""
+        del arguments, timeout
+        raise errors.Unsupported(
+            f"cannot set plugin {name} in place: a Docker Engine sets only what is disabled"
+        )
 
     async def _restore_mounts(self, name: str, before: observed.ObservedPlugin) -> None:
         after = await self._settings(name)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""A declaration carried out on this engine: `carry.Target` in terms of the stories."""
+"""A declaration carried out on this engine: `target.Target` in terms of the stories."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
 from plugind.model.reference import Reference
+from plugind.target import Progress, ignore_progress
 
 
 async def apply(
@@ -35,7 +36,7 @@ async def apply(
     document: dict[str, Any],
     *,
     dry_run: bool,
-    progress: carry.Progress = carry.ignore_progress,
+    progress: Progress = ignore_progress,
 ) -> dict[str, Any]:
     """Plan the declaration and, unless `dry_run`, carry it out; return the result document."""
     wanted = desired.parse_declaration(document)
@@ -89,6 +90,7 @@ class EngineTarget:
             mounts=tuple(await host_mounts.list_host_mounts(self._engine)),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in plugins},
             mounted=await references.mounted(self._engine),
+            in_place=True,
             warnings=tuple(warnings),
             policy=self._engine.options.secrets,
         )
@@ -115,7 +117,7 @@ class EngineTarget:
         ref: Reference,
         privileges: privileges.Privileges,
         credentials: Credentials | None,
-        progress: carry.Progress,
+        progress: Progress,
     ) -> None:
         """Install, disabled."""
         await install.install(
@@ -133,7 +135,7 @@ class EngineTarget:
         ref: Reference,
         privileges: privileges.Privileges,
         credentials: Credentials | None,
-        progress: carry.Progress,
+        progress: Progress,
     ) -> None:
         """Replace the content of a disabled plugin."""
         await upgrade.upgrade(
@@ -145,10 +147,44 @@ class EngineTarget:
             progress=progress,
         )
 
+    async def upgrade_in_place(
+        self,
+        name: str,
+        ref: Reference,
+        privileges: privileges.Privileges,
+        credentials: Credentials | None,
+        progress: Progress,
+        *,
+        arguments: tuple[str, ...],
+        timeout: float,
+    ) -> None:
+        """Replace the content of an enabled plugin and set it, with a way back."""
+        await upgrade.upgrade_in_place(
+            self._engine,
+            name,
+            ref,
+            accepted=privileges,
+            credentials=credentials,
+            progress=progress,
+            arguments=arguments,
+            secret=self._secret_settings(name),
+            timeout=timeout,
+        )
+
     async def set(self, name: str, arguments: tuple[str, ...]) -> None:
         """Set settings, all or none."""
         await configure.configure(
             self._engine, name, list(arguments), secret=self._secret_settings(name)
+        )
+
+    async def set_in_place(self, name: str, arguments: tuple[str, ...], timeout: float) -> None:
+        """Set settings of an enabled plugin, with a way back."""
+        await configure.reconfigure(
+            self._engine,
+            name,
+            list(arguments),
+            secret=self._secret_settings(name),
+            timeout=timeout,
         )
 
     async def enable(self, name: str, timeout: float) -> None:

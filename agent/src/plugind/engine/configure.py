@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Change the settings of a disabled plugin (`docker plugin set`)."""
+"""Change the settings of a plugin.
+
+configure     `docker plugin set`: the plugin is disabled
+reconfigure   an enabled plugin is started anew with them, and goes back to the old ones if it does
+              not answer; see `replacement`
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import asyncio
 from dataclasses import replace
 
 from plugind import errors
-from plugind.engine import ending, lookup, sealing
+from plugind.engine import ending, lookup, replacement, sealing
 from plugind.engine.context import Engine, Entry
 from plugind.model import settings
 from plugind.model.plugin import Plugin
@@ -27,14 +32,51 @@ async def configure(
     async with entry.lock:
         if entry.shown().enabled:
             raise errors.System("cannot set on an active plugin, disable plugin before setting")
-        policy = named.policy(engine.options.secrets)
-        changed = settings.apply_assignments(
-            entry.plugin.config, entry.plugin.settings, arguments, policy
-        )
-        plugin = replace(_naming(entry.plugin, secret), settings=changed)
+        plugin = _set(engine, _naming(entry.plugin, secret), arguments)
         await ending.to_the_end(save(engine, entry, plugin))
     engine.events.plugin("set", plugin)
     return plugin
+
+
+async def reconfigure(
+    engine: Engine,
+    text: str,
+    arguments: list[str],
+    *,
+    secret: frozenset[str] = frozenset(),
+    timeout: float = 0.0,
+) -> Plugin:
+    """Apply arguments as `configure` does, whether the plugin runs or not; it runs on as before.
+
+    `timeout` is how long it may take to answer, in seconds, 0 for the configured time. An error
+    means that its settings are as they were; if it had been stopped by then, the error says whether
+    it runs again.
+    """
+    entry = lookup.entry(engine, text)
+    sealing.admit_arguments(engine, _naming(entry.plugin, secret), arguments)
+    async with entry.lock:
+        old = _naming(entry.plugin, secret)
+        if old.id not in engine.entries:
+            raise errors.NotFound(f'plugin "{text}" not found')
+        plugin = _set(engine, old, arguments)
+        if plugin.settings == old.settings or not entry.shown().enabled:
+            await ending.to_the_end(save(engine, entry, plugin))
+        else:
+            new = replace(plugin, settings_before=old.settings)
+            deadline = timeout or engine.options.enable_timeout
+
+            def put() -> None:
+                engine.plugin_store.change(new)
+
+            await replacement.replace(engine, entry, new, put, deadline=deadline)
+    engine.events.plugin("set", entry.plugin)
+    return entry.plugin
+
+
+def _set(engine: Engine, plugin: Plugin, arguments: list[str]) -> Plugin:
+    policy = plugin.policy(engine.options.secrets)
+    changed = settings.apply_assignments(plugin.config, plugin.settings, arguments, policy)
+    return replace(plugin, settings=changed)
 
 
 async def name_secrets(engine: Engine, text: str, secret: frozenset[str]) -> None:

@@ -55,9 +55,13 @@ class EngineOptions:
 
 @dataclass(slots=True)
 class Entry:
-    """One installed plugin and its running state. `plugin` is what the disk says."""
+    """One installed plugin and its running state. `plugin` is what the disk says.
+
+    `previous` is what to go back to, as long as an upgrade or other settings are not confirmed.
+    """
 
     plugin: Plugin
+    previous: Plugin | None = None
     state: PluginState = PluginState.DISABLED
     container: ports.Container | None = None
     socket: ports.PluginSocket | None = None
@@ -99,6 +103,11 @@ class Entry:
         finally:
             self.holds -= 1
             self._tell()
+
+    async def wait_held(self) -> None:
+        """Wait until the plugin is there again, if it is being replaced."""
+        while self.holds and self.state is not PluginState.RUNNING:
+            await self.moved.wait()
 
     def _tell(self) -> None:
         self.moved.set()
@@ -235,6 +244,16 @@ class Engine:
     def fronts_dir(self) -> Path:
         """Where front sockets are: the same path for a plugin's name at all times."""
         return self.layout.run / "fronts"
+
+    def patience(self, entry: Entry) -> float:
+        """Return the seconds that a call waits for its plugin: while it starts, or is replaced.
+
+        A replacement that fails takes a stop and a start more.
+        """
+        options = self.options
+        if entry.holds:
+            return 2 * (options.stop_grace + options.enable_timeout)
+        return options.enable_timeout
 
     @property
     def metrics_socket(self) -> Path:

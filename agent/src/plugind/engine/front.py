@@ -56,7 +56,7 @@ async def _answer(engine: Engine, front: Front, method: str, content: bytes, pro
             return front_.activation(entry_of(engine, front).plugin.config.interface)
         if method in traffic.CHANGING:
             # Who cannot be served hears so at once, not behind others, and leaves no trace.
-            await ready(engine, front, _until(engine))
+            await ready(engine, front, _until(engine, front))
         forward = functools.partial(exchange, engine, front)
         if method.startswith(front_.VOLUME + "."):
             return await traffic.answer(engine, front, forward, method, content, process)
@@ -111,7 +111,7 @@ async def deliver(
 ) -> tuple[Entry, T]:
     """Make an attempt at the plugin that runs; again if nothing was sent, as long as one may wait."""
     loop = asyncio.get_running_loop()
-    until = _until(engine) if limit is None else loop.time() + limit
+    until = _until(engine, front) if limit is None else loop.time() + limit
     while True:
         entry, socket = await ready(engine, front, until)
         moved = entry.moved
@@ -202,9 +202,9 @@ def entry_of(engine: Engine, front: Front) -> Entry:
     raise errors.NotFound(f'plugin "{front.name}" not found')
 
 
-def _until(engine: Engine) -> float:
+def _until(engine: Engine, front: Front) -> float:
     """Return how long a request waits for its plugin, as a time of the loop."""
-    return asyncio.get_running_loop().time() + engine.options.enable_timeout
+    return asyncio.get_running_loop().time() + engine.patience(entry_of(engine, front))
 
 
 def _limit_of(method: str) -> float:

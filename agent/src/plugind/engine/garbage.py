@@ -32,4 +32,9 @@ async def collect(engine: Engine) -> None:
 def _is_needed(engine: Engine, digest: Digest) -> bool:
     if engine.writers or engine.keep_blobs or digest in engine.pins:
         return True
-    return any(digest in entry.plugin.blobs for entry in engine.entries.values())
+    return any(
+        digest in version.blobs
+        for entry in engine.entries.values()
+        for version in (entry.plugin, entry.previous)
+        if version is not None
+    )

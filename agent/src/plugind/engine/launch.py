@@ -33,7 +33,7 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
     facts = await asyncio.to_thread(engine.host.prepare, plugin, dirs)
     spec = spec_runtime.runtime_spec(plugin, dirs, facts)
     log_path = engine.log_path(plugin.id)
-    log_start = log_path.stat().st_size if log_path.exists() else 0
+    log_start = log_size(engine, plugin.id)
     try:
         socket_path.unlink(missing_ok=True)
         entry.container = await engine.runtime.start(plugin.id, spec, log_path)
@@ -45,6 +45,19 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
         raise
     connect(engine, entry)
     metrics.start_collecting(engine, entry)
+
+
+def log_size(engine: Engine, plugin_id: str) -> int:
+    """Return how many bytes of output there are: where that of the next run begins."""
+    path = engine.log_path(plugin_id)
+    return path.stat().st_size if path.exists() else 0
+
+
+async def last_lines(engine: Engine, plugin_id: str, log_start: int) -> tuple[str, ...]:
+    """Return the last lines of a run's output, for errors: without secrets."""
+    path, count = engine.log_path(plugin_id), engine.options.error_lines
+    lines = await asyncio.to_thread(logs.last_lines, path, log_start, count)
+    return tuple(engine.redact(line) for line in lines)
 
 
 def connect(engine: Engine, entry: Entry) -> None:
@@ -110,10 +123,7 @@ async def _wait_listening(
     try:
         await engine.dialer.wait_listening(engine.socket_path(plugin), deadline, exited=exited)
     except errors.Unavailable:
-        lines = await asyncio.to_thread(
-            logs.last_lines, engine.log_path(plugin.id), log_start, engine.options.error_lines
-        )
-        lines = tuple(engine.redact(line) for line in lines)
+        lines = await last_lines(engine, plugin.id, log_start)
         socket = plugin.config.interface.socket
         if exited.done():
             status = exited.result()

@@ -203,6 +203,14 @@ class PluginSocket(Protocol):
         """The same with the body as it comes; `timeout` bounds the wait for the answer's head."""
         ...
 
+    async def drain(self, timeout: float, *, patience: float) -> bool:
+        """Let the calls under way end, for `timeout` seconds at most; False if some have not.
+
+        Streams do not count. Those that come later wait `patience` seconds for whoever listens at
+        the same path next.
+        """
+        ...
+
     async def close(self) -> None:
         """Close kept-alive connections."""
         ...

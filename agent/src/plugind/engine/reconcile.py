@@ -3,6 +3,7 @@
 """Boot: bring what is on disk, what runs and what is in memory together.
 
 enabled  alive   adopt it; it never notices that the agent was away
+enabled  either  and not confirmed: start it, or what it replaced; see `replacement`
 enabled  dead    start it in the background, with backoff; the API does not wait for it
 disabled alive   stop it: a crash came between its start and its commit
 unknown  alive   purge it
@@ -22,6 +23,7 @@ from plugind.engine import (
     metrics,
     publish,
     references,
+    replacement,
     replay,
     sealing,
     stale,
@@ -29,7 +31,6 @@ from plugind.engine import (
 )
 from plugind.engine.context import Engine, Entry
 from plugind.model.lifecycle import PluginState, Trigger
-from plugind.model.plugin import Plugin
 
 
 async def reconcile(engine: Engine) -> None:
@@ -91,8 +92,8 @@ async def load(engine: Engine) -> None:
         log.error(f"set aside a broken plugin record: {what}")
     engine.keep_blobs = bool(broken)
     for plugin in loaded:
-        await confirm_upgrade(engine, plugin)
         entry = Entry(plugin)
+        await replacement.recall(engine, entry)
         entry.settled.set()
         engine.entries[plugin.id] = entry
         sealing.admit_settings(engine, plugin)
@@ -108,32 +109,27 @@ async def load(engine: Engine) -> None:
     await container_boot.load(engine)
 
 
-async def confirm_upgrade(engine: Engine, plugin: Plugin) -> None:
-    """Drop the version that an upgrade replaced, if a crash kept the upgrade from doing so."""
-    try:
-        await asyncio.to_thread(engine.plugin_store.discard_previous, plugin.id)
-    except errors.PlugindError as exc:
-        log.warning(f"cannot drop the previous version: {exc}", plugin=plugin.id)
-
-
 async def settle(engine: Engine, entry: Entry) -> None:
     """Adopt, start, stop or clean up after one plugin, by (enabled, alive)."""
     plugin = entry.plugin
     entry.container = await engine.runtime.adopt(plugin.id)
-    if plugin.enabled and entry.container is not None:
+    if plugin.enabled and entry.container is not None and entry.previous is None:
         entry.mounted.update(await references.ids(engine, plugin))
         adopt(engine, entry)
         await metrics.offer(engine, entry)
         return
     if entry.container is not None:
-        log.warning("stopping a plugin that is not enabled", plugin=plugin.id)
+        log.warning("stopping a plugin that is not enabled or not confirmed", plugin=plugin.id)
     await launch.stop(engine, entry)
     await launch.forgotten(entry)
     await engine.runtime.purge(plugin.id)
     if plugin.enabled:
         entry.state = PluginState.BACKOFF
         entry.settled.clear()
-        supervise.watch(engine, entry)
+        if entry.previous is None:
+            supervise.watch(engine, entry)
+        else:
+            engine.spawn(replacement.conclude(engine, entry), f"conclude {plugin.name}")
 
 
 def adopt(engine: Engine, entry: Entry) -> None:

@@ -300,6 +300,7 @@ async def _driver_of(engine: Engine, record: Volume) -> Driver:
 
 async def _search(engine: Engine, name: str) -> tuple[Driver, DriverVolume] | None:
     """Ask every running driver at once; one that says nothing in time does not have it."""
+    await drivers.wait_for_held(engine)
     running = drivers.running(engine)
 
     async def ask(handle: Driver) -> DriverVolume | None:

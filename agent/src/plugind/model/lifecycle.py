@@ -6,6 +6,8 @@ DISABLED --enable--> STARTING --ready--> RUNNING --exited--> BACKOFF --elapsed--
    ^                    | timeout           | disable            | limit
    +--- STOPPING <------+-------------------+                    v
         (TERM, then KILL)                                      FAILED --enable--> STARTING
+
+STOPPING --enable--> STARTING    what runs is replaced: nothing is disabled in between
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ TRANSITIONS: dict[tuple[PluginState, Trigger], PluginState] = {
     (_S.FAILED, _T.ENABLE): _S.STARTING,
     (_S.FAILED, _T.DISABLE): _S.STOPPING,
     (_S.STOPPING, _T.STOPPED): _S.DISABLED,
+    (_S.STOPPING, _T.ENABLE): _S.STARTING,
 }
 
 

@@ -47,7 +47,8 @@ class Observation:
                engine cannot tell, so that every volume counts as in use
     mounts     host mounts, as `GET /plugind/mounts` lists them; None where the engine has none
     drivers    volume drivers besides managed plugins: `local`, legacy plugins
-    in_place   the engine upgrades an enabled plugin in one step and goes back when that fails
+    in_place   the engine upgrades or sets an enabled plugin in one step, mounts again what is
+               mounted, and goes back when that fails
     warnings   to be passed on to the user
     policy     which names mean secrets on this engine
     """

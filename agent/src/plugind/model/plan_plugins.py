@@ -5,9 +5,11 @@
     not installed   install -> [set] -> [enable]
     installed       [disable] -> [upgrade] -> [set] -> [enable]
     to be removed   [disable] -> remove
+    in place        upgrade, with settings | set
 
-An engine that upgrades in place does not need the disable, unless settings change as well.
-Disabling a plugin that has volumes takes them away, so it needs `force`. If it is only for a moment,
+An engine that changes what runs in place does so in one step, and goes back by itself if it fails.
+It mounts again what is mounted, so nobody loses anything and no `force` is needed. Otherwise
+disabling a plugin that has volumes takes them away, so it needs `force`. If it is only for a moment,
 an engine that knows which volumes are mounted counts only those.
 """
 
@@ -131,20 +133,23 @@ def _change(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin, offer: Of
     if offer is None:
         _warn_of_privileges(draft, wanted, have)
     sets = bool(changes) if changes is not None else bool(wanted.settings)
-    upgrades_stopped = offer is not None and not draft.observed.in_place
-    reasons = ["it can be upgraded"] if upgrades_stopped else []
-    reasons += ["its settings can be changed"] if sets else []
     ends_enabled = wanted.state == desired_.ENABLED or (
         wanted.state == desired_.PRESENT and have.enabled
     )
+    in_place = draft.observed.in_place and have.enabled and ends_enabled
+    reasons = ["it can be upgraded"] if offer is not None and not in_place else []
+    reasons += ["its settings can be changed"] if sets and not in_place else []
     is_stopped = have.enabled and (bool(reasons) or not ends_enabled)
     if is_stopped and not _disable(draft, wanted, have, reasons if ends_enabled else []):
         return
-    if offer is not None:
-        _upgrade(
-            draft, wanted, have, offer, settings_known=current if changes is not None else None
-        )
-    _set(draft, wanted, changes, draft.before[wanted.resource].get("settings", {}))
+    before = draft.before[wanted.resource].get("settings", {})
+    if offer is not None and in_place and changes is not None:
+        _upgrade_and_set(draft, wanted, have, offer, changes, before)
+    else:
+        if offer is not None:
+            known = current if changes is not None else None
+            _upgrade(draft, wanted, have, offer, settings_known=known, in_place=in_place)
+        _set(draft, wanted, changes, before, in_place=in_place)
     if ends_enabled and (is_stopped or not have.enabled):
         _enable(draft, wanted)
 
@@ -156,6 +161,7 @@ def _upgrade(
     offer: Offer,
     *,
     settings_known: settings_.Settings | None,
+    in_place: bool,
 ) -> None:
     now = draft.now[wanted.resource]
     known = plan_settings.show(settings_known, wanted.settings, _policy(draft, wanted))
@@ -163,11 +169,40 @@ def _upgrade(
     draft.add(
         steps.PLUGIN_UPGRADE,
         wanted.resource,
-        f"upgrade plugin {wanted.name} from {have.reference.familiar} to {_source(wanted)}",
+        _upgrade_text(wanted, have) + (" in place" if in_place else ""),
         _state(now["state"] == "enabled", _source(wanted), offer.privileges, shown),
         plugin=wanted,
         offer=offer,
+        in_place=in_place,
     )
+
+
+def _upgrade_and_set(
+    draft: Draft,
+    wanted: DesiredPlugin,
+    have: ObservedPlugin,
+    offer: Offer,
+    changes: tuple[Change, ...],
+    before: State,
+) -> None:
+    """Add the one step that leads an enabled plugin to another version and other settings."""
+    names = f" and set {', '.join(change.name for change in changes)}" if changes else ""
+    policy = _policy(draft, wanted)
+    shown = plan_settings.show_wanted(wanted.settings, before, changes, policy)
+    draft.add(
+        steps.PLUGIN_UPGRADE,
+        wanted.resource,
+        f"{_upgrade_text(wanted, have)}{names} in place",
+        _state(True, _source(wanted), offer.privileges, shown),
+        plugin=wanted,
+        offer=offer,
+        arguments=tuple(change.argument for change in changes),
+        in_place=True,
+    )
+
+
+def _upgrade_text(wanted: DesiredPlugin, have: ObservedPlugin) -> str:
+    return f"upgrade plugin {wanted.name} from {have.reference.familiar} to {_source(wanted)}"
 
 
 def _set(
@@ -175,6 +210,8 @@ def _set(
     wanted: DesiredPlugin,
     changes: tuple[Change, ...] | None,
     before: State,
+    *,
+    in_place: bool = False,
 ) -> None:
     """Add a step that sets what differs; everything declared, as long as nothing is known."""
     if changes == () or not wanted.settings:
@@ -188,9 +225,10 @@ def _set(
     draft.add(
         steps.PLUGIN_SET,
         wanted.resource,
-        f"set {', '.join(names)} of plugin {wanted.name}",
+        f"set {', '.join(names)} of plugin {wanted.name}" + (" in place" if in_place else ""),
         {**draft.now[wanted.resource], "settings": shown},
         plugin=wanted,
+        in_place=in_place,
         arguments=None if changes is None else tuple(change.argument for change in changes),
     )
 

@@ -20,6 +20,8 @@ class Plugin:
     """One installed plugin. `name` is familiar and tagged; `remote` is where it came from.
 
     `secret_settings` are those that a caller named; the config's labels name others.
+    `settings_before` are what to go back to, as long as nobody knows whether the plugin runs with
+    those that were set while it was enabled.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Plugin:
     enabled: bool = False
     enable_timeout: float = 0.0
     secret_settings: frozenset[str] = frozenset()
+    settings_before: settings_.Settings | None = None
 
     @property
     def reference(self) -> Reference:
@@ -52,13 +55,28 @@ class Plugin:
         """Return the plugin marked enabled or disabled."""
         return replace(self, enabled=enabled)
 
+    def confirmed(self) -> Plugin:
+        """Return the plugin without a way back to other settings."""
+        return replace(self, settings_before=None)
+
+    def reverted(self) -> Plugin:
+        """Return the plugin with the settings to go back to, if there are any."""
+        return replace(self, settings=self.settings_before or self.settings, settings_before=None)
+
     def policy(self, base: SecretPolicy) -> SecretPolicy:
         """Return which of its settings are secrets."""
         return base.naming(self.secret_settings, self.config.secret_settings)
 
     def secrets(self, base: SecretPolicy) -> tuple[str, ...]:
         """Return the secret values among its settings."""
-        return settings_.find_secrets(self.settings, self.policy(base))
+        policy = self.policy(base)
+        before = self.settings_before or self.settings
+        return tuple(
+            dict.fromkeys(
+                settings_.find_secrets(self.settings, policy)
+                + settings_.find_secrets(before, policy)
+            )
+        )
 
     def to_json(self, policy: SecretPolicy = DEFAULT) -> dict[str, Any]:
         """Return the plugin as `GET /plugins/{name}/json` shows it: secrets are masked."""
@@ -94,7 +112,7 @@ class Plugin:
 
     def to_record(self) -> dict[str, Any]:
         """Return the plugin as `plugin.json` keeps it."""
-        return {
+        record = {
             "id": self.id,
             "name": self.name,
             "remote": self.remote,
@@ -104,20 +122,18 @@ class Plugin:
             "manifest_digest": str(self.manifest_digest),
             "layers": [str(layer) for layer in self.layers],
             "config": self.config.raw,
-            "settings": {
-                "env": list(self.settings.env),
-                "args": list(self.settings.args),
-                "mount_sources": [mount.source for mount in self.settings.mounts],
-                "device_paths": [device.path for device in self.settings.devices],
-            },
+            "settings": _settings_to_record(self.settings),
             "secret_settings": sorted(self.secret_settings),
         }
+        if self.settings_before is not None:
+            record["settings_before"] = _settings_to_record(self.settings_before)
+        return record
 
 
 def from_record(record: dict[str, Any]) -> Plugin:
     """Read `plugin.json` back; raises InvalidParameter, KeyError or TypeError if it is broken."""
     config = config_.parse_config(record["config"].encode())
-    kept = record["settings"]
+    before = record.get("settings_before")
     return Plugin(
         id=record["id"],
         name=record["name"],
@@ -130,17 +146,31 @@ def from_record(record: dict[str, Any]) -> Plugin:
         manifest_digest=Digest.parse(record["manifest_digest"]),
         layers=tuple(Digest.parse(layer) for layer in record["layers"]),
         config=config,
-        settings=settings_.Settings(
-            env=tuple(kept["env"]),
-            args=tuple(kept["args"]),
-            mounts=tuple(
-                replace(mount, source=source)
-                for mount, source in zip(config.mounts, kept["mount_sources"], strict=True)
-            ),
-            devices=tuple(
-                replace(device, path=path)
-                for device, path in zip(config.devices, kept["device_paths"], strict=True)
-            ),
+        settings=_settings_from_record(config, record["settings"]),
+        settings_before=None if before is None else _settings_from_record(config, before),
+    )
+
+
+def _settings_to_record(settings: settings_.Settings) -> dict[str, Any]:
+    return {
+        "env": list(settings.env),
+        "args": list(settings.args),
+        "mount_sources": [mount.source for mount in settings.mounts],
+        "device_paths": [device.path for device in settings.devices],
+    }
+
+
+def _settings_from_record(config: config_.PluginConfig, kept: dict[str, Any]) -> settings_.Settings:
+    return settings_.Settings(
+        env=tuple(kept["env"]),
+        args=tuple(kept["args"]),
+        mounts=tuple(
+            replace(mount, source=source)
+            for mount, source in zip(config.mounts, kept["mount_sources"], strict=True)
+        ),
+        devices=tuple(
+            replace(device, path=path)
+            for device, path in zip(config.devices, kept["device_paths"], strict=True)
         ),
     )
 

@@ -37,7 +37,9 @@ MOUNT_REMOVE = "mount-remove"
 class Step:
     """One call to the engine. What it needs to be carried out is in the last fields.
 
-    arguments   of `set`; None: to be computed once the plugin's config is known
+    arguments   of `set`, which an upgrade in place does as well; None: to be computed once the
+                plugin's config is known
+    in_place    the plugin runs before and afterwards, and with what it had if this fails
     temporary   a disable that a later step of this plan undoes
     """
 
@@ -53,6 +55,7 @@ class Step:
     driver: str = ""
     offer: Offer | None = None
     arguments: tuple[str, ...] | None = field(default=None, repr=False)
+    in_place: bool = False
     temporary: bool = False
 
     def describe(self) -> str:

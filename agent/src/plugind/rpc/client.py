@@ -54,6 +54,9 @@ class PluginSocket:
         self._path = path
         self._patience = patience
         self._pool = pool.Pool(path, idle=idle)
+        self._calls = 0
+        self._quiet = asyncio.Event()
+        self._quiet.set()
 
     async def call(
         self,
@@ -75,8 +78,9 @@ class PluginSocket:
         Whatever the plugin answers is an answer, errors too; only transport faults raise.
         """
         request = http1.render_request(method, content)
-        async with _limit(method, timeout):
-            return await self._harmlessly(method, lambda: self._whole(method, request))
+        with self._counted():
+            async with _limit(method, timeout):
+                return await self._harmlessly(method, lambda: self._whole(method, request))
 
     @contextlib.asynccontextmanager
     async def stream(
@@ -96,9 +100,33 @@ class PluginSocket:
         finally:
             self._pool.give(connection)
 
+    async def drain(self, timeout: float, *, patience: float) -> bool:
+        """Let the calls under way end, for `timeout` seconds at most; False if some have not.
+
+        Those that come later wait `patience` seconds for whoever listens at the path next.
+        """
+        self._patience = patience
+        try:
+            async with asyncio.timeout(timeout):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def close(self) -> None:
         """Close kept connections. A call that is made later has one of its own."""
         self._pool.close()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._calls += 1
+        self._quiet.clear()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._quiet.set()
 
     async def _harmlessly(self, method: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Attempt it, again on a new connection if that is known to be harmless."""

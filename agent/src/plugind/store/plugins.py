@@ -65,6 +65,10 @@ class Stage:
             fs.fsync_dir(self._layout.plugins)
         checkpoint.checkpoint(f"{self.operation}:after-commit")
 
+    def sync(self) -> None:
+        """Make the rootfs durable early, so that `write` takes no time when it matters."""
+        fs.sync_tree(self.path)
+
     def write(self, plugin: Plugin) -> None:
         """Write the record and make everything staged durable."""
         fs.write_new(self.path / RECORD, _render(plugin))
@@ -141,6 +145,39 @@ class PluginStore:
             fs.fsync_dir(directory)
             checkpoint.checkpoint("upgrade:after-commit")
             self._roll_forward(plugin_id)
+
+    def change(self, plugin: Plugin) -> None:
+        """Save a record that has a way back of its own, the only one from now on."""
+        self.discard_previous(plugin.id)
+        self.save(plugin)
+
+    def unconfirmed(self, plugin: Plugin) -> Plugin | None:
+        """Return what a change that nobody has confirmed replaced: a version, or its settings."""
+        if plugin.settings_before is not None:
+            return plugin.reverted()
+        return self.previous(plugin.id)
+
+    def confirm(self, plugin: Plugin) -> Plugin:
+        """Give up the way back; return the record as it is then."""
+        confirmed = plugin.confirmed()
+        if confirmed != plugin:
+            self.save(confirmed)
+        self.discard_previous(plugin.id)
+        return confirmed
+
+    def revert(self, plugin_id: str) -> Plugin:
+        """Undo an unconfirmed change, wherever it stopped; return what is there then.
+
+        If none has been committed, nothing happens.
+        """
+        self._roll_forward(plugin_id)
+        plugin = self.load(plugin_id)
+        if plugin.settings_before is not None:
+            plugin = plugin.reverted()
+            self.save(plugin)
+            return plugin
+        previous = self.previous(plugin_id)
+        return plugin if previous is None else self.roll_back(plugin_id)
 
     def previous(self, plugin_id: str) -> Plugin | None:
         """Return the version that an unconfirmed upgrade replaced, if there is one."""

@@ -24,6 +24,15 @@ POST plugind/plugins/toy/rpc?method=VolumeDriver.List <{}  200  .Volumes=[]
 POST plugind/plugins/toy/rpc?method=A.B        200  .Err=
 POST plugind/plugins/toy/rpc?method=A.B <[]    400  .message=~must be an object
 
+POST plugind/plugins/toy/upgrade?remote=toy:2  200
+POST plugind/plugins/toy/upgrade?remote=toy:2 <[]  400  .message=~cannot unmarshal array
+POST plugind/plugins/toy/upgrade?remote=toy:2 <{"Settings":[1]}  400  .message=~cannot unmarshal
+POST plugind/plugins/toy/upgrade?remote=toy:2&timeout=-1  400  .message=negative value for timeout
+POST plugind/plugins/nosuch/upgrade?remote=toy:2  404  .message=plugin "nosuch" not found
+POST plugind/plugins/toy/set <{"Settings":["DEBUG=1"]}  204  =
+POST plugind/plugins/toy/set <{"Settings":"DEBUG=1"}  400  .message=~cannot unmarshal string
+POST plugind/plugins/nosuch/set <{}            404  .message=plugin "nosuch" not found
+
 POST plugind/volumes/v1/mount <{"Holder":"h"}  200  .Mountpoint=/host/v1
 POST plugind/volumes/v1/mount <{}              400  .message=~Holder is missing
 POST plugind/volumes/v1/mount <{"Holder":1}    400  .message=~cannot unmarshal number
@@ -69,6 +78,18 @@ async def test_rpc_passes_method_and_body(served):
     await served.say('POST plugind/plugins/toy/rpc?method=A.B <{"Name":"n"}  200')
     wanted = {"text": "toy", "method": "A.B", "body": {"Name": "n"}}
     assert served.stories.calls == [("call", wanted)]
+
+
+async def test_an_upgrade_in_place_passes_what_is_granted_and_set(served):
+    granted = '[{"Name":"network","Description":"","Value":["host"]}]'
+    body = '{"Privileges":' + granted + ',"Settings":["DEBUG=1"]}'
+    served.stories.lines = [{"status": "Replacing toy:1"}]
+    line = f"POST plugind/plugins/toy/upgrade?remote=toy:2&timeout=5 <{body}  200"
+    await served.say(line + "  .status=Replacing toy:1")
+    ((_, call),) = served.stories.calls
+    assert (call["text"], call["ref"]) == ("toy", "docker.io/library/toy:2")
+    assert [(one.name, one.value) for one in call["accepted"]] == [("network", ("host",))]
+    assert (call["arguments"], call["timeout"]) == (["DEBUG=1"], 5.0)
 
 
 async def test_a_query_is_answered_and_a_declaration_refused_while_degraded(served):

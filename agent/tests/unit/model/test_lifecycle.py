@@ -38,6 +38,8 @@ def test_every_pair_moves_or_is_a_conflict(state: PluginState, trigger: Trigger)
         "enable starting exited backoff disable stopping stopped disabled",
         "enable starting exited backoff limit failed disable stopping stopped disabled",
         "adopt running exited backoff",
+        "enable starting ready running disable stopping enable starting ready running",
+        "adopt running disable stopping enable starting failed stopping enable starting",
     ],
 )
 def test_lives(path: str) -> None:

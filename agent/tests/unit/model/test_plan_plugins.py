@@ -67,15 +67,55 @@ def test_steps(have: dict[str, Any] | None, declared: dict[str, Any], steps: lis
     ("have", "declared", "steps"),
     [
         (ON, V2, [U]),
-        (ON, {**V2, **SET}, [D, U, S, E]),
+        (ON, SET, [S]),
+        (ON, {**V2, **SET}, [U]),
+        (ON, {**V2, "state": "present"}, [U]),
         (ON, {**V2, "state": "disabled"}, [D, U]),
+        (ON, {**SET, "state": "disabled"}, [D, S]),
         (OFF, V2, [U, E]),
+        (OFF, {**V2, **SET}, [U, S, E]),
+        (OFF, SET, [S, E]),
     ],
 )
 def test_steps_of_an_engine_that_upgrades_in_place(
     have: dict[str, Any], declared: dict[str, Any], steps: list[str]
 ) -> None:
-    assert kinds(plan_for(declare(**declared), have, in_place=True)) == steps
+    made = plan_for(declare(**declared), have, in_place=True)
+    assert kinds(made) == steps
+    for step in made.steps:
+        assert step.in_place == (have is ON and D not in steps)
+        assert step.describe().endswith(" in place") == step.in_place
+
+
+def test_one_step_upgrades_and_sets() -> None:
+    declared = declare(**V2, settings={"env": {"DEBUG": 1, "PASSWORD": "new"}})
+    made = plan_for(declared, plugin(env=("PASSWORD=old",)), in_place=True)
+    (step,) = made.steps
+    assert step.arguments == ("DEBUG.value=1", "PASSWORD.value=new")
+    assert step.describe() == (
+        "upgrade plugin x:latest from x:1 to x:2 and set DEBUG, PASSWORD in place"
+    )
+    assert (step.before["state"], step.after["state"]) == ("enabled", "enabled")
+    assert (step.before["source"], step.after["source"]) == ("x:1", "x:2")
+    assert step.after["settings"] == {"env": {"DEBUG": "1", "PASSWORD": "******** (changed)"}}
+    assert "new" not in repr(made)
+
+
+def test_what_is_set_in_place_after_an_upgrade_whose_config_is_not_known() -> None:
+    offers = {"x:latest": world.offer(known=False)}
+    made = plan_for(declare(**V2, **SET), ON, offers=offers, in_place=True)
+    assert [(step.kind, step.in_place, step.arguments) for step in made.steps] == [
+        (U, True, None), (S, True, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [V2, SET, {**V2, **SET}])
+def test_what_is_mounted_needs_no_force_in_place(change: dict[str, Any]) -> None:
+    busy = {"x:latest": ("volume/v",)}
+    assert len(kinds(plan_for(declare(**change), ON, volume(), mounted=busy, in_place=True))) == 1
+    disabled = declare(**change, state="disabled")
+    text = problem(plan_for(disabled, ON, volume(), mounted=busy, in_place=True))
+    assert "in use by volume/v" in text
 
 
 def test_settings_are_set_after_an_upgrade_whose_config_is_not_known() -> None:
