@@ -109,6 +109,23 @@ async def test_podman_s_one_id_is_one_reference(world: World, plugin: Plugin) ->
     assert len(calls(world, plugin, "Mount")) == 2
 
 
+async def test_podman_s_one_id_stands_for_each_of_its_volumes(world: World, plugin: Plugin) -> None:
+    for name in ("v", "w"):
+        await ask(world, "Create", Name=name)
+        await ask(world, "Mount", Name=name, ID=PODMAN_ID)
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    async with world.engine.locks.holding("volume:w"):
+        world.clock.advance(1)
+        await until(lambda: world.entry(plugin).mounted)
+    await until(lambda: not world.entry(plugin).replays)
+    assert {body["Name"] for body in calls(world, plugin, "Mount")} == {"v", "w"}
+    for name in ("v", "w"):
+        assert (await ask(world, "Unmount", Name=name, ID=PODMAN_ID)).status == 200
+    assert [body["Name"] for body in calls(world, plugin, "Unmount")] == ["v", "w"]
+    assert refs(world, "v") == refs(world, "w") == ()
+
+
 async def test_a_mount_that_failed_leaves_what_was(world: World, plugin: Plugin) -> None:
     await ask(world, "Create", Name="v")
     for behaviour in ("fail=VolumeDriver.Mount:busy", "drop=VolumeDriver.Mount"):
@@ -185,7 +202,7 @@ async def test_who_has_mounts_is_activated_after_the_replay(world: World, plugin
         assert world.entry(plugin).state is PluginState.RUNNING
         assert world.engine.fronts["toy:latest"].waiting == 1
     assert (await waiting).document == {"Implements": ["VolumeDriver"]}
-    assert world.entry(plugin).mounted == {ID}
+    assert world.entry(plugin).mounted == {("v", f"{own_name()}:0123456789ab")}
 
 
 async def test_activate_waits_for_nobody_who_does_not_come_back(

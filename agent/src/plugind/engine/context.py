@@ -76,8 +76,9 @@ class Entry:
     started_at: float = 0.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Ids of the references that the process which runs now has mounted; they die with it.
-    mounted: set[str] = field(default_factory=set)
+    #: What the process that runs now has mounted, by volume and holder; it dies with it. No ids:
+    #: Podman has one for all volumes.
+    mounted: set[tuple[str, str]] = field(default_factory=set)
     #: Set at the next change, and replaced by a new one: take it first, look, then wait for it.
     moved: asyncio.Event = field(default_factory=asyncio.Event)
     holds: int = 0
@@ -125,7 +126,9 @@ class Entry:
     async def wait_settled(self, timeout: float) -> None:
         """Wait until the plugin is neither starting nor stopping, at most `timeout` seconds."""
         try:
-            await asyncio.wait_for(self.settled.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                while not self.settled.is_set():  # it may have begun to move again
+                    await self.settled.wait()
         except TimeoutError:
             name, state = self.plugin.name, self.state.value
             raise errors.Unavailable(

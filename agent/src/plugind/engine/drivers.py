@@ -48,14 +48,19 @@ class Driver:
     socket: PluginSocket | None = None
     root: PurePosixPath | None = None
 
-    def has_mounted(self, ref: MountRef) -> bool:
+    def has_mounted(self, name: str, ref: MountRef) -> bool:
         """True if the plugin's process that runs now has mounted this; `local` is asked always."""
-        return self.entry is not None and ref.id in self.entry.mounted
+        return self.entry is not None and (name, ref.holder) in self.entry.mounted
 
-    def note_mounted(self, ref: MountRef) -> None:
+    def note_mounted(self, name: str, ref: MountRef) -> None:
         """Take down that this process has mounted it, unless it died meanwhile."""
         if self.entry is not None and self.entry.socket is self.socket:
-            self.entry.mounted.add(ref.id)
+            self.entry.mounted.add((name, ref.holder))
+
+    def note_unmounted(self, name: str, ref: MountRef) -> None:
+        """Take down that this process has it mounted no more."""
+        if self.entry is not None:
+            self.entry.mounted.discard((name, ref.holder))
 
     def host_path(self, mountpoint: str) -> str:
         """Return a path of the driver's as a path on the host."""

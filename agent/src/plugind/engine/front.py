@@ -160,7 +160,7 @@ async def restored(engine: Engine, front: Front) -> None:
     entry = entry_of(engine, front)
     if entry.state is PluginState.RUNNING and not entry.replays:
         return
-    if not await references.ids(engine, entry.plugin):
+    if not await references.held(engine, entry.plugin):
         return
     with _held(front), contextlib.suppress(TimeoutError, errors.Conflict):
         async with asyncio.timeout(_PATIENCE):

@@ -137,7 +137,7 @@ async def _why_not_ready(engine: Engine, mount: HostMount) -> str:
     if entry.socket is None:
         return f"plugin {record.driver} is {entry.state.value}"
     ref = await _reference(engine, mount)
-    if ref is not None and ref.id not in entry.mounted:
+    if ref is not None and (mount.volume, ref.holder) not in entry.mounted:
         return f"plugin {record.driver} has not mounted volume {mount.volume} again"
     return ""
 

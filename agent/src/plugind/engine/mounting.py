@@ -32,7 +32,7 @@ async def mount_volume(engine: Engine, name: str, holder: str) -> str:
             await volumes.record_volume(engine, adopted)
         refs = await volumes.mounts(engine, name)
         held = next((ref for ref in refs if ref.holder == holder), None)
-        if held is not None and held.mountpoint and handle.has_mounted(held):
+        if held is not None and held.mountpoint and handle.has_mounted(name, held):
             return held.mountpoint
         ref = held or MountRef(holder=holder, id=secrets.token_hex(32))
         path = await ending.to_the_end(_mount(engine, handle, name, ref))
@@ -95,20 +95,19 @@ async def _call_mount(handle: drivers.Driver, name: str, ref: MountRef) -> str:
     path = handle.host_path(await handle.calls.mount(name, ref.id))
     if not path:
         raise errors.System("the driver answered no mountpoint")
-    handle.note_mounted(ref)
+    handle.note_mounted(name, ref)
     return path
 
 
 async def _unmount(engine: Engine, handle: drivers.Driver, name: str, ref: MountRef) -> None:
     # A process that was started since has nothing mounted for this holder.
-    if handle.entry is None or handle.has_mounted(ref):
+    if handle.entry is None or handle.has_mounted(name, ref):
         try:
             await handle.calls.unmount(name, ref.id)
         except errors.PlugindError as exc:
             raise volumes.type_of(exc)(f"cannot unmount volume {name}: {exc}") from exc
         checkpoint.checkpoint("unmount:after-driver")
-        if handle.entry is not None:
-            handle.entry.mounted.discard(ref.id)
+        handle.note_unmounted(name, ref)
     await drop_reference(engine, name, ref)
 
 

@@ -114,7 +114,7 @@ async def settle(engine: Engine, entry: Entry) -> None:
     plugin = entry.plugin
     entry.container = await engine.runtime.adopt(plugin.id)
     if plugin.enabled and entry.container is not None and entry.previous is None:
-        entry.mounted.update(await references.ids(engine, plugin))
+        entry.mounted.update(await references.held(engine, plugin))
         adopt(engine, entry)
         await metrics.offer(engine, entry)
         return

@@ -44,9 +44,9 @@ async def mounted(engine: Engine) -> dict[str, tuple[str, ...]]:
     return found
 
 
-async def ids(engine: Engine, plugin: Plugin) -> set[str]:
-    """Return the ids of all references to the plugin's volumes."""
-    found: set[str] = set()
+async def held(engine: Engine, plugin: Plugin) -> set[tuple[str, str]]:
+    """Return the volumes of the plugin that are held, each with who holds it."""
+    found: set[tuple[str, str]] = set()
     for volume in volumes_of(engine, plugin):
-        found.update(ref.id for ref in await volumes.mounts(engine, volume.name))
+        found.update((volume.name, ref.holder) for ref in await volumes.mounts(engine, volume.name))
     return found

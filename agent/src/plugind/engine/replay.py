@@ -31,7 +31,7 @@ async def replay_mounts(engine: Engine, entry: Entry) -> None:
 async def _replay(engine: Engine, entry: Entry, volume: Volume) -> None:
     async with engine.locks.holding(f"volume:{volume.name}"):
         for ref in await volumes.mounts(engine, volume.name):
-            if ref.id in entry.mounted:
+            if (volume.name, ref.holder) in entry.mounted:
                 continue  # somebody who holds it asked for it since
             try:
                 handle = drivers.of_entry(engine, entry)

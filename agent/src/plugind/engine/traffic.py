@@ -193,7 +193,7 @@ async def mount(call: Call) -> Reply:
     if not reply.is_success:
         await _save(call, before)
         return reply
-    handle.note_mounted(ref)
+    handle.note_mounted(name, ref)
     checkpoint.checkpoint("front-mount:after-driver")
     await _save(call, (*others, replace(ref, mountpoint=path)))
     engine.events.volume("mount", name, call.driver, container=holder, destination=path)
@@ -209,12 +209,12 @@ async def unmount(call: Call) -> Reply:
         return await call.send()
     handle = await drivers.driver(engine, call.driver)
     # A process that was started since has nothing mounted for this consumer.
-    reply = await call.send() if handle.has_mounted(ref) else front_.document({"Err": ""})
+    is_there = handle.has_mounted(name, ref)
+    reply = await call.send() if is_there else front_.document({"Err": ""})
     if not reply.is_success:
         return reply
     checkpoint.checkpoint("front-unmount:after-driver")
-    if handle.entry is not None:
-        handle.entry.mounted.discard(ref.id)
+    handle.note_unmounted(name, ref)
     await _save(call, tuple(r for r in refs if r != ref))
     engine.events.volume("unmount", name, call.driver, container=ref.holder)
     return reply
