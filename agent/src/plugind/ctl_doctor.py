@@ -79,7 +79,8 @@ def check_tools(options: argparse.Namespace) -> Iterator[Finding]:
 def check_cgroups(options: argparse.Namespace) -> Iterator[Finding]:
     """A mounted cgroup hierarchy."""
     del options
-    kinds = {line.split()[2] for line in Path("/proc/self/mounts").read_text().splitlines()}
+    table = Path("/proc/self/mounts").read_bytes().split(b"\n")
+    kinds = {line.split(b" ")[2].decode() for line in table if line}
     if "cgroup2" in kinds and "cgroup" in kinds:
         yield Finding(OK, "cgroups: v1 with a hybrid v2 (crun refuses this, runc works)")
     elif "cgroup2" in kinds:

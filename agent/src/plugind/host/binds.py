@@ -142,10 +142,10 @@ def _used(process: Path) -> Iterator[str]:
 
 def _mapped(process: Path) -> Iterator[str]:
     try:
-        lines = (process / "maps").read_text(errors="surrogateescape").splitlines()
+        lines = (process / "maps").read_bytes().split(b"\n")
     except OSError:
         return
-    yield from {line.split(maxsplit=5)[5] for line in lines if line.count("/")}
+    yield from {os.fsdecode(line.split(maxsplit=5)[5]) for line in lines if b"/" in line}
 
 
 def _name(process: Path) -> str:

@@ -85,7 +85,8 @@ def mounts_beneath(path: Path) -> list[str]:
     # The parent is resolved and the last name is not: a link is never followed to what it names.
     real = os.path.join(os.path.realpath(path.parent), path.name)
     found = []
-    for line in MOUNTINFO.read_bytes().splitlines():
+    # Not splitlines: a carriage return is left as it is, and is part of a path.
+    for line in filter(None, MOUNTINFO.read_bytes().split(b"\n")):
         escaped = line.split(b" ", 5)[4]
         point = os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), escaped))
         if point == real or point.startswith(real + "/"):

@@ -48,12 +48,15 @@ class Mount:
 
 def parse_mountinfo(text: str) -> list[Mount]:
     """Parse the mount table; its order is kept."""
-    return [_parse_line(line) for line in text.splitlines() if line]
+    # Not splitlines: a path may hold what else ends a line to Python, and the kernel leaves it.
+    return [_parse_line(line) for line in text.split("\n") if line]
 
 
 def read_mounts() -> list[Mount]:
     """Return the mounts of this mount namespace, in the order in which they were made."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+    with open(
+        "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
+    ) as table:
         return parse_mountinfo(table.read())
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plugind import errors
-from plugind.host import mounts
+from plugind.host import fs, mounts
 
 TABLE = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 40 27 0:30 / /a\040b\134c rw,nosuid shared:7 master:2 - fuse.sshfs u@h:/x\040y rw,user_id=0
@@ -18,6 +18,22 @@ TABLE = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 42 27 0:32 / /a\040b\134cd rw - ext4 /dev/vda rw
 43 27 0:33 / /f rw - fuse x rw
 """
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("odd", ["\r", "\u2028"])
+def test_no_character_of_a_path_ends_a_line(tmp_path: Path, odd: str) -> None:
+    # Only blanks, tabs, newlines and backslashes are escaped; a plugin chooses its mount points.
+    place = tmp_path / f"a{odd}b"
+    place.mkdir()
+    mounts.bind(place, place)
+    try:
+        [found] = mounts.mounts_under(tmp_path)
+        assert found.path == str(place)
+        assert fs.mounts_beneath(tmp_path) == [str(place)]
+    finally:
+        mounts.unmount_tree(tmp_path)
+    assert mounts.mounts_under(tmp_path) == []
 
 
 def test_parse() -> None:
