@@ -74,7 +74,7 @@ async def unmount_all(engine: Engine, container: Container, *, forget: bool = Fa
     `forget` drops references that cannot be given back: their holder will not exist any more.
     """
     for name in container.volumes:
-        refs = await volumes.mounts(engine, name)
+        refs = await volumes.known_mounts(engine, name)
         if not any(ref.holder == container.id for ref in refs):
             continue
         try:

@@ -115,9 +115,11 @@ async def _refresh(engine: Engine, mounts: list[HostMount]) -> None:
 async def _refresh_one(engine: Engine, path: str) -> None:
     async with engine.locks.holding(f"mount:{path}"):
         mount = engine.host_mounts.get(path)
-        if mount is None or await _why_not_ready(engine, mount):
+        if mount is None:
             return
         try:
+            if await _why_not_ready(engine, mount):
+                return
             await ending.to_the_end(_ensure(engine, mount, replayed=True))
         except (errors.PlugindError, OSError) as exc:
             engine.host_mount_errors[path] = str(exc)
@@ -287,12 +289,17 @@ async def _shown(engine: Engine, mount: HostMount, table: list[Mount]) -> Source
 
 async def _show(engine: Engine, mount: HostMount, table: list[Mount]) -> dict[str, Any]:
     stack = _stack(Path(mount.path), table)
-    state = host_mount.state(mount, stack, await _shown(engine, mount, table))
+    try:
+        shown = await _shown(engine, mount, table)
+        why = await _why_not_ready(engine, mount)
+    except errors.PlugindError as exc:
+        shown, why = None, str(exc)
+    state = host_mount.state(mount, stack, shown)
     error = ""
     if state != MOUNTED:
         known = engine.host_mount_errors.get(mount.path, "")
         gone = "" if mount.volume in engine.volumes else f"get {mount.volume}: no such volume"
-        error = gone or await _why_not_ready(engine, mount) or known
+        error = gone or why or known
     return mount.to_json(state=state, error=error)
 
 

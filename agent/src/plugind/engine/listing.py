@@ -134,4 +134,8 @@ def _fits(value: str, name: str) -> bool:
 
 
 async def _is_used(engine: Engine, name: str) -> bool:
-    return bool(engine.volume_store.mounts(name) or engine.containers.using_volume(name))
+    try:
+        refs = engine.volume_store.mounts(name)
+    except errors.PlugindError:
+        return True  # as far as anybody can tell
+    return bool(refs or engine.containers.using_volume(name))

@@ -39,7 +39,7 @@ async def mounted(engine: Engine) -> dict[str, tuple[str, ...]]:
     """Return the mounted volumes of each driver, as `volume/<name>`."""
     found: dict[str, tuple[str, ...]] = {}
     for volume in list(engine.volumes.values()):
-        if await volumes.mounts(engine, volume.name):
+        if await volumes.known_mounts(engine, volume.name):
             found[volume.driver] = (*found.get(volume.driver, ()), f"volume/{volume.name}")
     return found
 
@@ -48,5 +48,6 @@ async def held(engine: Engine, plugin: Plugin) -> set[tuple[str, str]]:
     """Return the volumes of the plugin that are held, each with who holds it."""
     found: set[tuple[str, str]] = set()
     for volume in volumes_of(engine, plugin):
-        found.update((volume.name, ref.holder) for ref in await volumes.mounts(engine, volume.name))
+        refs = await volumes.known_mounts(engine, volume.name)
+        found.update((volume.name, ref.holder) for ref in refs)
     return found

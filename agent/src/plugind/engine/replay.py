@@ -30,7 +30,7 @@ async def replay_mounts(engine: Engine, entry: Entry) -> None:
 
 async def _replay(engine: Engine, entry: Entry, volume: Volume) -> None:
     async with engine.locks.holding(f"volume:{volume.name}"):
-        for ref in await volumes.mounts(engine, volume.name):
+        for ref in await volumes.known_mounts(engine, volume.name):
             if (volume.name, ref.holder) in entry.mounted:
                 continue  # somebody who holds it asked for it since
             try:
@@ -52,7 +52,7 @@ async def replay_local(engine: Engine) -> None:
         if volume.driver != LOCAL or not volume.options:
             continue
         async with engine.locks.holding(f"volume:{volume.name}"):
-            refs = await volumes.mounts(engine, volume.name)
+            refs = await volumes.known_mounts(engine, volume.name)
             try:
                 lost = bool(refs) and await local.mount_options(volume.name)
             except (errors.PlugindError, OSError) as exc:

@@ -45,7 +45,7 @@ async def release_gone(engine: Engine) -> None:
 async def _find(engine: Engine, *, rebooted: bool) -> list[Stale]:
     found = []
     for name in sorted(engine.volumes):
-        for ref in await volumes.mounts(engine, name):
+        for ref in await volumes.known_mounts(engine, name):
             why = holder_.gone(
                 ref.holder,
                 rebooted=rebooted,

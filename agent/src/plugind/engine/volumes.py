@@ -151,8 +151,17 @@ def _size(directory: Path) -> int:
 
 
 async def mounts(engine: Engine, name: str) -> tuple[volume_.MountRef, ...]:
-    """Return who holds the volume mounted."""
+    """Return who holds the volume mounted; Broken or System if that cannot be told."""
     return engine.volume_store.mounts(name)
+
+
+async def known_mounts(engine: Engine, name: str) -> tuple[volume_.MountRef, ...]:
+    """The same for who looks at many volumes: what cannot be read is logged, and the rest go on."""
+    try:
+        return await mounts(engine, name)
+    except (errors.PlugindError, OSError) as exc:
+        log.error(f"cannot tell who holds volume {name} mounted: {exc}")
+        return ()
 
 
 async def find(engine: Engine, name: str) -> tuple[Volume | None, Driver, DriverVolume]:
