@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import apply, lookup
+from plugind.engine import apply, lookup, mounting, volumes
 from plugind.model.lifecycle import PluginState
-from support import invariants
+from support import content, invariants
 from support.engine import World
 
 
@@ -68,6 +68,38 @@ async def test_an_upgrade_stops_the_plugin_for_a_moment_only(world: World) -> No
     assert entry.state is PluginState.RUNNING
     assert entry.plugin.remote == str(world.ref(tag="v2"))
     assert world.host.starts == [plugin.id] * 2
+    assert [step["action"] for step in done["steps"]] == ["plugin-upgrade"]
+
+
+async def test_what_is_mounted_needs_no_force_and_is_mounted_again(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    await mounting.mount_volume(world.engine, "v", "web")
+    world.publish(tag="v2")
+    settings = {"env": {"DEBUG": "1"}}
+    planned = await declare(world, dry_run=True, plugins=[toy(world, "v2", settings=settings)])
+    done = await declare(world, plugins=[toy(world, "v2", settings=settings)])
+    assert not done["failed"], done
+    assert planned["diff"] == done["diff"]
+    (step,) = done["steps"]
+    assert step["description"].endswith(":v2 and set DEBUG in place")
+    assert "DEBUG=1" in world.entry(plugin).plugin.settings.env
+    mounted = [body for name, body in world.host.calls(plugin.id) if name.endswith(".Mount")]
+    assert [body["Name"] for body in mounted] == ["v"]
+    done = await declare(world, plugins=[toy(world, "v2", settings={"env": {"DEBUG": "2"}})])
+    (step,) = done["steps"]
+    assert step["description"] == "set DEBUG of plugin toy:latest in place"
+    assert world.host.starts == [plugin.id] * 3
+
+
+async def test_a_version_that_does_not_start_is_no_change(world: World) -> None:
+    plugin = await world.running()
+    world.publish(tag="v2", env=[content.env("PLUGIN_BEHAVIOUR", "exit=1")])
+    done = await declare(world, plugins=[toy(world, "v2")])
+    assert (done["failed"], done["changed"]) == (True, False)
+    assert "runs again" in done["msg"]
+    assert done["diff"]["before"] == done["diff"]["after"]
+    assert world.entry(plugin).plugin == plugin
 
 
 async def test_an_upgrade_that_fails_brings_the_old_version_back(world: World) -> None:

@@ -178,7 +178,13 @@ class Host(Protocol):
 
 
 class PluginSocket(Protocol):
-    """A connection factory for one plugin's socket."""
+    """A connection factory for one plugin's socket.
+
+    `patience` is how long a call waits for somebody to listen, in seconds, if it was not sent or if
+    it is harmless to send it again.
+    """
+
+    patience: float
 
     async def call(self, method: str, body: dict[str, Any] | None, *, timeout: float) -> Any:
         """POST `/<Interface>.<Method>`; return the decoded answer.
@@ -203,12 +209,16 @@ class PluginSocket(Protocol):
         """The same with the body as it comes; `timeout` bounds the wait for the answer's head."""
         ...
 
-    async def drain(self, timeout: float, *, patience: float) -> bool:
+    async def drain(self, timeout: float) -> bool:
         """Let the calls under way end, for `timeout` seconds at most; False if some have not.
 
-        Streams do not count. Those that come later wait `patience` seconds for whoever listens at
-        the same path next.
+        Streams do not count. Those that come later wait for `resume`, and then for whoever listens
+        at the same path next.
         """
+        ...
+
+    def resume(self) -> None:
+        """Let calls go on after `drain`: nobody listens any more, or somebody else does."""
         ...
 
     async def close(self) -> None:

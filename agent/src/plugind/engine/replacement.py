@@ -32,6 +32,7 @@ from plugind.engine import (
     ending,
     garbage,
     launch,
+    ports,
     publish,
     replay,
     sealing,
@@ -129,9 +130,15 @@ async def _stop(engine: Engine, entry: Entry) -> None:
     """Stop the old one once its calls have ended; those that come from now on wait."""
     await supervise.cancel(entry)
     entry.advance(Trigger.DISABLE)
-    if entry.socket is not None:
-        await entry.socket.drain(engine.options.stop_grace, patience=engine.patience(entry))
-    entry.last_exit = await launch.stop(engine, entry)
+    socket = entry.socket
+    if socket is not None:
+        socket.patience = engine.patience(entry)
+        await socket.drain(engine.options.stop_grace)
+    try:
+        entry.last_exit = await launch.stop(engine, entry)
+    finally:
+        if socket is not None:
+            socket.resume()
 
 
 async def _run(engine: Engine, entry: Entry, deadline: float) -> None:
@@ -139,21 +146,26 @@ async def _run(engine: Engine, entry: Entry, deadline: float) -> None:
     log_start = launch.log_size(engine, entry.plugin.id)
     await launch.start(engine, entry, deadline=deadline)
     checkpoint.checkpoint("replace:after-start")
+    container, socket = entry.container, entry.socket
+    if container is None or socket is None:
+        raise errors.System(f"plugin {entry.plugin.name} is running without a process")
+    # If it dies now, another one follows, and calls have to outlast that.
+    usual, socket.patience = socket.patience, engine.patience(entry)
     entry.advance(Trigger.READY)
     await asyncio.gather(_probe(engine, entry), replay.replay_mounts(engine, entry))
     checkpoint.checkpoint("replace:after-mounts")
-    await _require_alive(engine, entry, log_start)
+    await _require_alive(engine, entry.plugin, container, log_start)
+    socket.patience = usual
     entry.failures = entry.restarts = 0
     entry.last_error = ""
     supervise.watch(engine, entry)
     await _confirm(engine, entry)
 
 
-async def _require_alive(engine: Engine, entry: Entry, log_start: int) -> None:
+async def _require_alive(
+    engine: Engine, plugin: Plugin, container: ports.Container, log_start: int
+) -> None:
     """Raise if the process died of what it was asked for since it answered first."""
-    plugin, container = entry.plugin, entry.container
-    if container is None:
-        raise errors.System(f"plugin {plugin.name} is running without a process")
     exited = asyncio.ensure_future(container.wait())
     try:
         path = engine.socket_path(plugin)

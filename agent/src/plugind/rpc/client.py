@@ -52,11 +52,12 @@ class PluginSocket:
 
     def __init__(self, path: Path, *, patience: float = 2.0, idle: float = pool.IDLE) -> None:
         self._path = path
-        self._patience = patience
+        self.patience = patience
         self._pool = pool.Pool(path, idle=idle)
         self._calls = 0
         self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._open_to_calls = asyncio.Event()
+        self._open_to_calls.set()
 
     async def call(
         self,
@@ -78,8 +79,9 @@ class PluginSocket:
         Whatever the plugin answers is an answer, errors too; only transport faults raise.
         """
         request = http1.render_request(method, content)
-        with self._counted():
-            async with _limit(method, timeout):
+        async with _limit(method, timeout):
+            await self._open_to_calls.wait()
+            with self._counted():
                 return await self._harmlessly(method, lambda: self._whole(method, request))
 
     @contextlib.asynccontextmanager
@@ -100,18 +102,25 @@ class PluginSocket:
         finally:
             self._pool.give(connection)
 
-    async def drain(self, timeout: float, *, patience: float) -> bool:
+    async def drain(self, timeout: float) -> bool:
         """Let the calls under way end, for `timeout` seconds at most; False if some have not.
 
-        Those that come later wait `patience` seconds for whoever listens at the path next.
+        Those that come later wait for `resume`, and then for whoever listens at the path next.
         """
-        self._patience = patience
         try:
             async with asyncio.timeout(timeout):
-                await self._quiet.wait()
+                while self._calls:
+                    self._quiet.clear()
+                    await self._quiet.wait()
         except TimeoutError:
             return False
+        finally:
+            self._open_to_calls.clear()
         return True
+
+    def resume(self) -> None:
+        """Let calls go on after `drain`: nobody listens any more, or somebody else does."""
+        self._open_to_calls.set()
 
     async def close(self) -> None:
         """Close kept connections. A call that is made later has one of its own."""
@@ -120,7 +129,6 @@ class PluginSocket:
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
         self._calls += 1
-        self._quiet.clear()
         try:
             yield
         finally:
@@ -139,7 +147,7 @@ class PluginSocket:
                 log.info(f"{exc}, trying again", socket=self._path)
                 self._pool.drop_idle()
                 try:
-                    await dial.wait_listening(self._path, self._patience, exited=_never())
+                    await dial.wait_listening(self._path, self.patience, exited=_never())
                 except errors.Unavailable:
                     raise exc from None  # it says whether the request was sent
         raise AssertionError("unreachable")

@@ -88,6 +88,17 @@ async def test_a_digest_is_refused_before_it_is_sent(bench: Bench) -> None:
     assert bench.last[0] == "GET /version"
 
 
+async def test_nothing_is_changed_in_place(bench: Bench) -> None:
+    asked = len(bench.requests)
+    with pytest.raises(errors.Unsupported, match="upgrades only what is disabled"):
+        await bench.target.upgrade_in_place(
+            "x:latest", REF, (), None, bench.lines.append, arguments=(), timeout=1
+        )
+    with pytest.raises(errors.Unsupported, match="sets only what is disabled"):
+        await bench.target.set_in_place("x:latest", ("A.value=1",), 1)
+    assert len(bench.requests) == asked
+
+
 async def test_calls(bench: Bench) -> None:
     target = bench.target
     await target.set("x:latest", ("A.value=1",))

@@ -12,6 +12,7 @@ from plugind import errors
 from plugind.model import config, plugin, settings
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin
+from plugind.model.secrets import DEFAULT
 
 RAW = json.dumps(
     {
@@ -62,6 +63,19 @@ def installed() -> Plugin:
 def test_the_record_round_trips_through_json(installed: Plugin) -> None:
     record = json.loads(json.dumps(installed.to_record()))
     assert plugin.from_record(record) == installed
+
+
+def test_settings_to_go_back_to_are_on_record_until_they_are_confirmed(installed: Plugin) -> None:
+    other = replace(installed.settings, env=("TOKEN=first",))
+    unconfirmed = replace(installed, settings_before=other)
+    record = json.loads(json.dumps(unconfirmed.to_record()))
+    assert plugin.from_record(record) == unconfirmed
+    assert unconfirmed.confirmed() == installed
+    assert unconfirmed.reverted() == replace(installed, settings=other)
+    assert installed.reverted() == installed
+    assert "settings_before" not in installed.to_record()
+    assert "first" in unconfirmed.secrets(DEFAULT)
+    assert "first" not in repr(unconfirmed)
 
 
 def test_the_record_keeps_the_config_as_written(installed: Plugin) -> None:

@@ -289,3 +289,38 @@ async def test_leaving_a_stream_closes_its_connection(tmp_path: Path) -> None:
         async with plugin.stream("LogDriver.ReadLogs", b"", timeout=10) as (_, _, chunks):
             assert await anext(chunks)
         await gone.wait()
+
+
+async def test_draining_lets_calls_end_and_holds_the_next(tmp_path: Path) -> None:
+    """A call under way ends; what follows from it is let in; what comes later waits for `resume`."""
+    path = tmp_path / "s"
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await go_on.wait()
+        writer.write(OK)
+        await writer.drain()
+        writer.close()
+
+    async def twice(plugin: client.PluginSocket) -> None:
+        await plugin.call("VolumeDriver.Get", {}, timeout=10)
+        await plugin.call("VolumeDriver.Create", {}, timeout=10)
+
+    async with connected(path) as plugin:
+        plugin.patience = 10
+        async with await asyncio.start_unix_server(slow, str(path)):
+            calls = asyncio.ensure_future(twice(plugin))
+            await asked.wait()
+            assert not await plugin.drain(0)
+            plugin.resume()
+            draining = asyncio.ensure_future(plugin.drain(10))
+            go_on.set()
+            assert await draining
+            await calls
+        late = asyncio.ensure_future(plugin.call("VolumeDriver.Mount", {}, timeout=10))
+        path.unlink(missing_ok=True)
+        plugin.resume()
+        async with serving(path, OK) as server:
+            assert await late == {}
+        assert len(server.requests) == 1

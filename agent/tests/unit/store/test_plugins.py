@@ -105,6 +105,39 @@ def test_roll_back_restores_the_old_version(
         plugins.roll_back(plugin.id)
 
 
+def test_a_version_is_reverted_or_confirmed(
+    plugins: PluginStore, layout: Layout, plugin: Plugin, newer: Plugin
+) -> None:
+    install(plugins, plugin)
+    assert plugins.unconfirmed(plugin) is None
+    assert plugins.revert(plugin.id) == plugin  # nothing was changed
+    upgrade(plugins, newer)
+    assert plugins.unconfirmed(newer) == plugin
+    assert plugins.revert(plugin.id) == plugin
+    assert version(layout, plugin) == "old"
+    upgrade(plugins, newer)
+    assert plugins.confirm(newer) == newer
+    assert plugins.unconfirmed(newer) is None
+    assert plugins.revert(plugin.id) == newer
+
+
+def test_settings_are_reverted_or_confirmed(
+    plugins: PluginStore, plugin: Plugin, newer: Plugin
+) -> None:
+    install(plugins, plugin)
+    upgrade(plugins, newer)
+    other = replace(newer.settings, args=("other",))
+    changed = replace(newer, settings=other, settings_before=newer.settings)
+    plugins.change(changed)
+    assert plugins.previous(plugin.id) is None  # there is one way back, and it is the latest one
+    assert plugins.unconfirmed(changed) == newer
+    assert plugins.revert(plugin.id) == plugins.load(plugin.id) == newer
+    plugins.change(changed)
+    confirmed = replace(newer, settings=other)
+    assert plugins.confirm(changed) == plugins.load(plugin.id) == confirmed
+    assert plugins.unconfirmed(confirmed) is None
+
+
 def test_a_second_upgrade_drops_the_version_before_last(
     plugins: PluginStore, layout: Layout, plugin: Plugin, newer: Plugin
 ) -> None:
