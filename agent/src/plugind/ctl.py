@@ -10,7 +10,7 @@
     plugind volumes [VERB]             ls, mount, unmount, holders, rm
     plugind mounts [VERB]              volumes at paths of the host: ls, mount, unmount
     plugind enable | disable | rm NAME
-    plugind events                     what happens, a line each
+    plugind events [--since WHEN]      what happens, a line each
     plugind doctor                     what this host lacks
     plugind apply | query | build      declarations, see `plugind apply --help`
     plugind run                        a one-off container, JSON in and out
@@ -130,10 +130,22 @@ def _parser() -> argparse.ArgumentParser:
     enable_verb.add_argument("--timeout", type=int, default=30, help="seconds to answer in")
     add("disable", disable, "name").add_argument("-f", "--force", action="store_true")
     add("rm", remove, "name").add_argument("-f", "--force", action="store_true")
-    add("events", events)
+    _add_event_options(add("events", events))
     add("ping", ping)
     add("version", version)
     return parser
+
+
+def _add_event_options(parser: argparse.ArgumentParser) -> None:
+    moment = "Unix time, 2026-11-24T12:00:00Z, or how long ago: 90s, 10m, 2h, 1d"
+    parser.add_argument("--since", default="", metavar="WHEN", help=f"first what was: {moment}")
+    parser.add_argument("--until", default="", metavar="WHEN", help="end then; now: what was")
+    parser.add_argument(
+        "--filter", action="append", default=[], metavar="KEY=VALUE", help="as `docker events`"
+    )
+    parser.add_argument(
+        "--announce", action="store_true", help="a first line that says that the stream is open"
+    )
 
 
 def list_plugins(options: argparse.Namespace) -> int:
@@ -257,9 +269,9 @@ def remove(options: argparse.Namespace) -> int:
 
 def events(options: argparse.Namespace) -> int:
     """Print events as they happen, as JSON lines."""
-    for line in _stream(options, "/events"):
-        print(line.decode().strip(), flush=True)
-    return ctl_http.OK
+    from plugind import ctl_events
+
+    return ctl_events.run(options)
 
 
 def ping(options: argparse.Namespace) -> int:

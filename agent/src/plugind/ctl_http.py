@@ -127,6 +127,11 @@ def stream_lines(
 ) -> Iterator[bytes]:
     """Yield the lines of an answer as they come; Unreachable if it breaks off."""
     response = open_answer(connection, method, path, headers, body)
+    yield from answer_lines(response, method, path)
+
+
+def answer_lines(response: http.client.HTTPResponse, method: str, path: str) -> Iterator[bytes]:
+    """Yield the lines of an opened answer as they come; Unreachable if it breaks off."""
     with _transport(method, path):
         rest = b""
         # Not `for line in response`: that takes a broken connection for the end, in silence.
