@@ -120,6 +120,7 @@ options:
       force:
         description:
           - Disable or remove the plugin even if volumes of it are in use.
+          - An upgrade or other settings need it only on a Docker Engine, see M(plugind.engine.plugin).
         type: bool
         default: false
   volumes:

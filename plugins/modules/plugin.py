@@ -90,6 +90,8 @@ options:
   force:
     description:
       - Disable or remove the plugin even if volumes of it are in use.
+      - An upgrade or other settings need it only on a Docker Engine. The agent replaces an enabled plugin in one step,
+        mounts again what is mounted, and goes back to what ran before if the plugin does not start.
     type: bool
     default: false
 seealso:
