@@ -228,7 +228,10 @@ async def read_back(
 
 
 async def query(target: Target, document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plugins and volumes asked for; `null` asks for all, a missing one is left out."""
+    """Return the plugins and volumes asked for; `null` asks for all, a missing one is left out.
+
+    `mounts` are the host mounts of the volumes that are returned.
+    """
     unknown = sorted(document.keys() - {"plugins", "volumes"})
     if unknown:
         raise errors.InvalidParameter(f"invalid query: unknown key {', '.join(unknown)}")
@@ -237,17 +240,20 @@ async def query(target: Target, document: Mapping[str, Any]) -> dict[str, Any]:
         plugins = {reference.canonical_name(name) for name in plugins}
     volumes = _wanted_names(document.get("volumes"), "volumes")
     observation = await target.observe()
+    chosen = [
+        volume
+        for volume in sorted(observation.volumes, key=lambda v: str(v["Name"]))
+        if volumes is None or volume["Name"] in volumes
+    ]
+    shown = {volume["Name"] for volume in chosen}
     return {
         "plugins": [
             masking.mask_plugin(plugin, observation.policy)
             for plugin in sorted(observation.plugins, key=lambda p: str(p["Name"]))
             if plugins is None or plugin["Name"] in plugins
         ],
-        "volumes": [
-            masking.mask_volume(volume, observation.policy)
-            for volume in sorted(observation.volumes, key=lambda v: str(v["Name"]))
-            if volumes is None or volume["Name"] in volumes
-        ],
+        "volumes": [masking.mask_volume(volume, observation.policy) for volume in chosen],
+        "mounts": [dict(m) for m in observation.mounts or () if m["Volume"] in shown],
         "warnings": list(observation.warnings),
         "engine": target.url,
         "info": dict(await target.info()),

@@ -216,7 +216,15 @@ async def test_query(target: FakeTarget) -> None:
     assert "hunter2" not in str(everything)
     some = await carry.query(target, {"plugins": ["x", "none"], "volumes": []})
     assert [p["Name"] for p in some["plugins"]] == ["x:latest"]
-    assert some["volumes"] == []
+    assert (some["volumes"], some["mounts"]) == ([], [])
+
+
+async def test_a_query_shows_the_mounts_of_its_volumes(target: FakeTarget) -> None:
+    await apply(target, DECLARATION)
+    for volume in ("v", "w"):
+        target.mounts[f"/srv/{volume}"] = {"Path": f"/srv/{volume}", "Volume": volume}
+    shown = await carry.query(target, {"plugins": [], "volumes": ["v"]})
+    assert shown["mounts"] == [{"Path": "/srv/v", "Volume": "v"}]
 
 
 @pytest.mark.parametrize("document", [{"plugin": []}, {"plugins": "x"}, {"volumes": [1]}])

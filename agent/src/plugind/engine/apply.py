@@ -49,8 +49,13 @@ async def apply(
 
 
 async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
-    """Return the plugins and volumes that the document asks for."""
-    return await carry.query(EngineTarget(engine), document)
+    """Return the plugins and volumes that the document asks for, plugins with their running state."""
+    answer = await carry.query(EngineTarget(engine), document)
+    for shown in answer["plugins"]:
+        # Removed while the volumes were read.
+        if (entry := engine.entries.get(shown["Id"])) is not None:
+            shown["Status"] = describe.status(engine, entry.plugin)
+    return answer
 
 
 class EngineTarget:
@@ -245,4 +250,5 @@ class EngineTarget:
 
     async def info(self) -> Mapping[str, Any]:
         """Say what this is."""
-        return {"Name": "plugind", **describe.info(self._engine)}
+        version = self._engine.options.version
+        return {"Name": "plugind", "Version": version, **describe.info(self._engine)}
