@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from typing import Any
 
@@ -23,6 +25,10 @@ async def call(engine: Engine, text: str, method: str, body: dict[str, Any]) -> 
     if not _METHOD.fullmatch(method):
         raise errors.InvalidParameter(f'invalid method "{method}": want <Interface>.<Method>')
     entry = lookup.entry(engine, text)
+    if entry.holds:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(engine.patience(entry)):
+                await entry.wait_held()
     if entry.socket is None:
         raise errors.Conflict(f"plugin {entry.plugin.name} is {entry.state.value}")
     volume = str(body.get("Name") or "")
