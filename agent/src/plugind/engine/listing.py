@@ -66,7 +66,12 @@ async def _gather(engine: Engine) -> tuple[dict[str, Listed], list[str]]:
             if record is not None and record.driver != handle.name:
                 continue  # the name belongs to another driver's volume
             volume = merge(record, found, handle.name, scope)
-            listed.setdefault(found.name, (volume, handle.host_path(found.mountpoint)))
+            try:
+                path = handle.host_path(found.mountpoint)
+            except errors.PlugindError as exc:
+                warnings.append(f"list {handle.name}: {exc}")
+                path = ""
+            listed.setdefault(found.name, (volume, path))
     warned = {handle.name for handle in running}
     for driver in sorted(unanswered):
         own = [volume for volume in engine.volumes.values() if volume.driver == driver]

@@ -56,6 +56,8 @@ _USERINFO = re.compile(r"(?P<before>://[^/\s:@]*:)(?P<value>[^@\s/]+)(?=@)")
 #: What a secret cannot be, although it is long enough to be searched for.
 _WORDS = frozenset(("true", "false", "none", "null", MASK))
 _KNOWN_AT_MOST = 16384
+#: Levels of a JSON document that are looked into; nobody nests a status like that.
+_DEEPEST = 100
 #: RFC 3986, 2.3
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -197,16 +199,33 @@ class KnownValues:
 
 
 def walk(
-    document: Any, policy: SecretPolicy, redact: Callable[[str], str], *, covered: bool = False
+    document: Any,
+    policy: SecretPolicy,
+    redact: Callable[[str], str],
+    *,
+    covered: bool = False,
+    levels: int = _DEEPEST,
 ) -> Any:
-    """Return a JSON document with what stands under telling names, and known values, masked."""
-    if isinstance(document, Mapping):
+    """Return a JSON document with what stands under telling names, and known values, masked.
+
+    What is nested deeper than `levels` is masked as a whole.
+    """
+    covered = covered or not levels
+    if levels and isinstance(document, Mapping):
         return {
-            name: walk(value, policy, redact, covered=covered or policy.covers(str(name)))
+            name: walk(
+                value,
+                policy,
+                redact,
+                covered=covered or policy.covers(str(name)),
+                levels=levels - 1,
+            )
             for name, value in document.items()
         }
-    if isinstance(document, (list, tuple)):
-        return [walk(value, policy, redact, covered=covered) for value in document]
+    if levels and isinstance(document, (list, tuple)):
+        return [
+            walk(value, policy, redact, covered=covered, levels=levels - 1) for value in document
+        ]
     if document is None or isinstance(document, bool) or document == "":
         return document
     if covered:

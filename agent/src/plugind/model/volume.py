@@ -218,9 +218,10 @@ def require_local_name(name: str) -> None:
 
 def require_plugin_volume_name(name: str) -> None:
     """Raise unless `name` can be sent to a driver; drivers decide the rest themselves."""
-    if len(name.encode()) > 255 or "\0" in name or "\n" in name:
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > 255 or any(c in "\0\n" or "\ud800" <= c <= "\udfff" for c in name):
         raise errors.InvalidParameter(
-            f"create {name[:40]!r}: volume names are at most 255 bytes without NUL and newline"
+            f"create {name[:40]!r}: volume names are at most 255 bytes without NUL and newline, in UTF-8"
         )
 
 
@@ -233,6 +234,8 @@ def host_path(mountpoint: str, *, plugin_root: str, propagated_mount: str) -> st
     if not mountpoint:
         return ""
     parts = [part for part in mountpoint.split("/") if part and part != "."]
+    if "\0" in mountpoint:
+        raise errors.System(f"driver answered mountpoint {mountpoint!r}, which has a NUL in it")
     if ".." in parts:
         raise errors.System(f'driver answered mountpoint "{mountpoint}", which climbs with ".."')
     prefix = [part for part in propagated_mount.split("/") if part] if propagated_mount else []

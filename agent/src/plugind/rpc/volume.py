@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from plugind import errors, log
@@ -65,7 +66,8 @@ class VolumeDriver:
             raise errors.NoSuchVolume(f"get {name}: no such volume")
         if not isinstance(found, dict):
             raise errors.System(f"{INTERFACE}.Get: plugin answered with a Volume that is no object")
-        return _volume(found, name)
+        # What was asked for: a driver's word does not make it another volume, perhaps not its own.
+        return replace(_volume(found, name), name=name)
 
     async def list(self) -> tuple[volume_.DriverVolume, ...]:
         """Return the volumes that the driver has."""
@@ -137,8 +139,8 @@ def _volume(found: dict[str, Any], name: str) -> volume_.DriverVolume:
     created = found.get("CreatedAt")
     status = found.get("Status")
     return volume_.DriverVolume(
-        name=str(found.get("Name") or name),
-        mountpoint=str(found.get("Mountpoint") or ""),
+        name=_text(found.get("Name") or name),
+        mountpoint=_text(found.get("Mountpoint")),
         # Some drivers send another format; Docker calls the volume absent then, we drop the date.
         created_at=created if isinstance(created, str) and _RFC3339.fullmatch(created) else "",
         status=status if isinstance(status, dict) else {},
@@ -146,4 +148,9 @@ def _volume(found: dict[str, Any], name: str) -> volume_.DriverVolume:
 
 
 def _mountpoint(answer: dict[str, Any]) -> str:
-    return str(client.field(answer, "Mountpoint") or "")
+    return _text(client.field(answer, "Mountpoint"))
+
+
+def _text(value: Any) -> str:
+    """Return a name or a path; a lone surrogate, which has no UTF-8, is a question mark in it."""
+    return str(value or "").encode("utf-8", "replace").decode("utf-8")
