@@ -36,6 +36,7 @@ class FakeMachine:
         self.table = [ROOT]
         self.released: list[str] = []
         self.refuse_mounts = ""
+        self.refuse_release = ""
         self.busy: dict[Path, str] = {}
         #: Plugins that were shown the metrics' socket, by id.
         self.offered: list[str] = []
@@ -54,6 +55,8 @@ class FakeMachine:
         self.offered.append(dirs.root.name)
 
     def release(self, dirs: PluginDirs) -> None:
+        if self.refuse_release:
+            raise errors.System(self.refuse_release)
         self.released.append(dirs.root.name)
         self.table = [m for m in self.table if not m.path.startswith(f"{dirs.root}/")]
 

@@ -224,6 +224,38 @@ async def test_a_mount_that_cannot_be_replayed_keeps_its_reference(world: World)
     assert world.engine.volume_store.mounts("v") == refs
 
 
+async def test_one_that_dies_while_mounts_are_replayed_is_started_again(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    await mounting.mount_volume(world.engine, "v", "web")
+    [ref] = world.engine.volume_store.mounts("v")
+    entry = world.entry(plugin)
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    async with world.engine.locks.holding("volume:v"):  # as long as a driver may think
+        world.clock.advance(0.1)
+        await until(lambda: entry.replays)
+        world.host.kill(plugin.id)
+        await world.clock.sleeper()
+        assert (entry.state, entry.replays) == (PluginState.BACKOFF, 0)
+    world.clock.advance(1)
+    await until(lambda: mounted_again(world, plugin, ref.id))
+
+
+async def test_what_cannot_be_cleared_away_does_not_end_supervision(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugin = await world.running()
+    entry = world.entry(plugin)
+    world.machine.refuse_release = "cannot unmount /x: it is busy"
+    world.host.kill(plugin.id)
+    world.clock.advance(await world.clock.sleeper())
+    await entry.settled.wait()
+    assert entry.state is PluginState.RUNNING
+    assert "cannot clear away what the plugin left: cannot unmount /x" in caplog.text
+    world.machine.refuse_release = ""
+
+
 def mounted_again(world: World, plugin: Plugin, mount_id: str) -> bool:
     """True once the driver, since its last start, has been asked to mount under that id."""
     if not world.host.is_running(plugin.id):

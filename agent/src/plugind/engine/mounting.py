@@ -62,7 +62,7 @@ async def mount_again(engine: Engine, handle: drivers.Driver, name: str, ref: Mo
     if path != ref.mountpoint:
         others = tuple(r for r in await volumes.mounts(engine, name) if r.holder != ref.holder)
         moved = (*others, replace(ref, mountpoint=path))
-        await asyncio.to_thread(engine.volume_store.save_mounts, name, moved)
+        await ending.to_the_end(asyncio.to_thread(engine.volume_store.save_mounts, name, moved))
     return path
 
 

@@ -21,6 +21,12 @@ def watch(engine: Engine, entry: Entry) -> None:
     entry.supervisor = asyncio.create_task(
         _supervise(engine, entry), name=f"supervise {entry.plugin.name}"
     )
+    entry.supervisor.add_done_callback(_ended)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error(f"cannot {task.get_name()} any longer", exc=task.exception())
 
 
 async def cancel(entry: Entry) -> None:
@@ -57,7 +63,11 @@ async def _until_exit(engine: Engine, entry: Entry) -> None:
     status = "unknown" if entry.last_exit is None else str(entry.last_exit)
     log.error("plugin died", plugin=entry.plugin.id, status=status)
     engine.events.plugin("died", entry.plugin, exitCode=status)
-    await launch.stop(engine, entry)
+    try:
+        await launch.stop(engine, entry)
+    except (errors.PlugindError, OSError) as exc:
+        # The next start may find it free, or says why not; nobody else tries again.
+        log.error(f"cannot clear away what the plugin left: {exc}", plugin=entry.plugin.id)
 
 
 async def _restart(engine: Engine, entry: Entry) -> None:
@@ -71,10 +81,28 @@ async def _restart(engine: Engine, entry: Entry) -> None:
         log.error(f"cannot restart plugin: {exc}", plugin=entry.plugin.id)
         return
     entry.restarts += 1
-    entry.advance(Trigger.READY)
-    log.info("plugin restarted", plugin=entry.plugin.id, restarts=entry.restarts)
-    engine.events.plugin("restarted", entry.plugin, restarts=str(entry.restarts))
-    await replay.replay_mounts(engine, entry)
+    with entry.replaying():
+        entry.advance(Trigger.READY)
+        log.info("plugin restarted", plugin=entry.plugin.id, restarts=entry.restarts)
+        engine.events.plugin("restarted", entry.plugin, restarts=str(entry.restarts))
+        await _replay(engine, entry)
+
+
+async def _replay(engine: Engine, entry: Entry) -> None:
+    """Mount again what is held, as long as the process lives that is asked to."""
+    container = entry.container
+    if container is None:
+        raise errors.System(f"plugin {entry.plugin.name} is running without a process")
+    work = asyncio.ensure_future(replay.replay_mounts(engine, entry))
+    exited = asyncio.ensure_future(container.wait())
+    try:
+        await asyncio.wait((work, exited), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        work.cancel()
+        exited.cancel()
+        await asyncio.wait((work, exited))
+    if not work.cancelled() and work.exception() is not None:
+        log.error("cannot replay mounts", exc=work.exception(), plugin=entry.plugin.id)
 
 
 def _give_up(engine: Engine, entry: Entry) -> None:
