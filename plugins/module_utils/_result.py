@@ -126,7 +126,12 @@ def _plugins(answer: Answer) -> dict[str, Any]:
 
 
 def _volumes(answer: Answer) -> dict[str, Any]:
-    return {"volumes": _listed(answer, "volumes"), "info": answer.get("info") or {}}
+    mounts = _listed(answer, "mounts")
+    return {
+        "volumes": _listed(answer, "volumes"),
+        "mounts": mounts,
+        "info": answer.get("info") or {},
+    }
 
 
 _BY_KIND = {

@@ -55,6 +55,12 @@ volumes:
   elements: dict
   returned: success
   sample: [{"Name": "backups", "Driver": "sshfs:latest", "Scope": "local"}]
+mounts:
+  description:
+    - The host mounts of these volumes, as RV(plugind.engine.volume_mount#module:mount). A Docker Engine has none.
+  type: list
+  elements: dict
+  returned: success
 info:
   description: What the agent tells about the engine.
   type: dict

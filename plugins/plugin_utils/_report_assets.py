@@ -75,11 +75,11 @@ button, input { font: inherit; color: inherit; }
   background: var(--page);
 }
 .tools input[type=search] {
-  width: min(26rem, 100%); padding: .35rem .6rem;
+  flex: 1; min-width: 8rem; padding: .35rem .6rem;
   background: var(--sheet); border: 1px solid var(--line); border-radius: 6px;
 }
 .tools label { display: flex; align-items: center; gap: .4rem; }
-.tools .find { flex: 0 1 auto; }
+.tools .find { flex: 0 1 32rem; }
 .sheet {
   position: relative; overflow: auto;
   background: var(--sheet); border: 1px solid var(--line); border-radius: 8px;

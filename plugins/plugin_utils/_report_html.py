@@ -264,7 +264,7 @@ def _change(change: Row) -> list[str]:
             f'<td class="mono is">{_value(d["after"])}</td></tr>'
             for d in change["differences"]
         )
-        lines += ['<table class="last">', *_header("What", "Is", "Declared"),
+        lines += ['<table class="last">', *_header("What", "Before", "After"),
                   f"<tbody>{rows}</tbody></table>"]  # fmt: skip
     return [*lines, "</div>"]
 

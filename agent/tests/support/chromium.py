@@ -162,12 +162,16 @@ def running(directory: Path) -> Iterator[Browser]:
     os.close(command_read)
     os.close(answer_write)
     try:
-        yield Browser(command_write, answer_read)
+        browser = Browser(command_write, answer_read)
+        yield browser
+        browser.call("Browser.close")
+        # Its processes write to the profile until the last one is gone.
+        process.wait(30)
     finally:
+        process.kill()
+        process.wait(30)
         os.close(command_write)
         os.close(answer_read)
-        process.terminate()
-        process.wait(30)
 
 
 def _write(descriptor: int, data: bytes) -> None:
