@@ -35,7 +35,6 @@ local_tmp = {directory}/tmp
 forks = 25
 timeout = 8
 callback_result_format = yaml
-display_skipped_hosts = false
 nocolor = true
 
 [connection]

@@ -14,6 +14,7 @@ import select
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,18 @@ class Host:
             capture_output=True, text=True, check=False, env=ENVIRON, cwd="/",
         )  # fmt: skip
 
+    def find(self, command: str) -> Process:
+        """The process on it whose command line has this text; ValueError unless there is one."""
+        own = f"/{self.ground.group}/{self.name}"
+        found = [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/cgroup")
+            if own in _read(path) and command in _read(path.with_name("cmdline")).replace("\0", " ")
+        ]
+        if len(found) != 1:
+            raise ValueError(f"cannot find {command!r} on {self.name}: {len(found)} of them")
+        return processes.find(found[0])
+
     def forget(self) -> None:
         """Let go of it: it stays up when this process ends (if the fleet does)."""
         if self._outer is not None:
@@ -169,13 +182,20 @@ class Host:
         ready = self.directory / "state" / "sshd"
         ready.unlink(missing_ok=True)
         os.mkfifo(ready)
+        # One kernel for all: without this, no host would know that it has been booted again.
+        boot_id = self.directory / "state" / "boot_id"
+        boot_id.write_text(f"{uuid.uuid4()}\n")
         hierarchies = [path.name for path in self.ground.hierarchies]
         spec = {
             "name": self.name,
             "proc": str(self.ground.directory / "proc"),
             "directory": str(self.directory),
             "lower": str(self.ground.lower),
-            "binds": [[str(self.directory / "state"), "/run/fleet"], [str(self.data), DATA]],
+            "binds": [
+                [str(self.directory / "state"), "/run/fleet"],
+                [str(boot_id), "/proc/sys/kernel/random/boot_id"],
+                [str(self.data), DATA],
+            ],
             "cgroups": [[name, *cgroups.options(name)] for name in hierarchies],
         }
         (self.directory / "spec.json").write_text(json.dumps(spec))
@@ -218,6 +238,14 @@ class Host:
                 raise OSError(f"{self.name} does not come up: {self.console[-2000:]}")
         finally:
             os.close(ended)
+
+
+def _read(path: Path) -> str:
+    """Of /proc, where a process may have ended since it was listed."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def boot(hosts: Iterable[Host]) -> None:

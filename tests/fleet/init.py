@@ -84,7 +84,8 @@ def make_root(spec: dict) -> None:
     for name in ("sshd", "lock"):
         os.mkdir(f"{root}/run/{name}")
     for source, target in spec["binds"]:
-        os.makedirs(f"{root}{target}", exist_ok=True)
+        if not os.path.exists(f"{root}{target}"):
+            os.makedirs(f"{root}{target}")
         mount(source, f"{root}{target}", "", MS_BIND)
     mount("tmpfs", f"{root}/sys/fs/cgroup", "tmpfs", 0, "mode=755,size=64k")
     for name, kind, options in spec["cgroups"]:

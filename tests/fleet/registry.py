@@ -35,7 +35,9 @@ class Registry:
         self._keeper = keeper_
 
     def start(self) -> None:
-        """Start it with what it had before; return when it listens."""
+        """Start it, unless it runs, with what it had before; return when it listens."""
+        if processes.load(self._place / "process") is not None:
+            return
         self._place.mkdir(exist_ok=True)
         (self._place / "config.yml").write_text(json.dumps(_config(self._place / "storage")))
         outer = subprocess.Popen(
