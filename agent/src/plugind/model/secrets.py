@@ -169,11 +169,18 @@ DEFAULT = SecretPolicy()
 
 
 class KnownValues:
-    """The secrets that were seen, to be taken out of free text; only ever in memory."""
+    """The secrets that were seen, to be taken out of free text; only ever in memory.
+
+    Found by their first characters, so that neither a value more nor a text more takes longer
+    because there are thousands: every line of the log comes through here.
+    """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._values: dict[str, None] = {}
-        self._pattern: re.Pattern[str] | None = None
+        #: By the first characters, the longest value first.
+        self._starts: dict[str, list[str]] = {}
+        self._initials: set[str] = set()
+        self._initial: re.Pattern[str] | None = None
         self.add(values)
 
     def __repr__(self) -> str:
@@ -183,19 +190,41 @@ class KnownValues:
         """Remember values, also as JSON and URLs write them; very short ones are left out."""
         spelled = {other for value in values for other in _spellings(value)}
         new = [value for value in spelled if value not in self._values]
-        if not new:
-            return
-        self._values.update(dict.fromkeys(new))
+        for value in new:
+            self._values[value] = None
+            alike = self._starts.setdefault(value[:SHORTEST], [])
+            alike.append(value)
+            alike.sort(key=len, reverse=True)
         while len(self._values) > _KNOWN_AT_MOST:
-            del self._values[next(iter(self._values))]
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+            self._forget(next(iter(self._values)))
+        initials = {value[0] for value in new}
+        if not initials <= self._initials:
+            self._initials |= initials
+            self._initial = re.compile(f"[{re.escape(''.join(sorted(self._initials)))}]")
 
     def redact(self, text: str, cover: Cover = cover_with_mask) -> str:
         """Return the text with every known value masked."""
-        if self._pattern is None:
+        if self._initial is None:
             return text
-        return self._pattern.sub(lambda match: cover(match[0]), text)
+        parts, done = [], 0
+        for match in self._initial.finditer(text):
+            at = match.start()
+            found = self._find(text, at) if at >= done else None
+            if found is not None:
+                parts += [text[done:at], cover(found)]
+                done = at + len(found)
+        return "".join([*parts, text[done:]]) if done else text
+
+    def _find(self, text: str, at: int) -> str | None:
+        alike = self._starts.get(text[at : at + SHORTEST], ())
+        return next((value for value in alike if text.startswith(value, at)), None)
+
+    def _forget(self, value: str) -> None:
+        del self._values[value]
+        alike = self._starts[value[:SHORTEST]]
+        alike.remove(value)
+        if not alike:
+            del self._starts[value[:SHORTEST]]
 
 
 def walk(

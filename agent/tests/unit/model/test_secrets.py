@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -160,6 +161,20 @@ def test_only_so_many_values_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
     for value in ("first", "second", "third"):
         known.add([value])
     assert known.redact("first second third") == f"first {MASK} {MASK}"
+
+
+def test_thousands_of_values_take_no_more_than_themselves() -> None:
+    values = [f"{number:08x}-of-a-volume" for number in range(0, 1 << 24, 1 << 14)]
+    tracemalloc.start()
+    try:
+        known = KnownValues()
+        for value in values:
+            known.add([value])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1000 * len(values)
+    assert known.redact(f"x{values[7]}{values[-1]} y") == f"x{MASK}{MASK} y"
 
 
 @given(st.lists(st.text(min_size=secrets.SHORTEST), min_size=1, max_size=5), st.text())
