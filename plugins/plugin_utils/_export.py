@@ -44,9 +44,7 @@ def export(
 
 def inert(text: str) -> str:
     """Return a text that a template engine leaves, or turns into, what `text` is."""
-    if not any(mark in text for mark in ("{{", "{%", "{#")):
-        return text
-    return _literal(text)
+    return _written(text) if any(mark in text for mark in ("{{", "{%", "{#")) else text
 
 
 class _Secrets:
@@ -60,9 +58,9 @@ class _Secrets:
         if MASK not in text:
             return inert(text)
         first, *others = text.split(MASK)
-        written = _piece(first)
+        written = _written(first)
         for other in others:
-            written += "{{ " + self._variable(resource, what) + " }}" + _piece(other)
+            written += "{{ " + self._variable(resource, what) + " }}" + _written(other)
         return written
 
     def _variable(self, resource: str, what: str) -> str:
@@ -75,15 +73,12 @@ class _Secrets:
         return unique
 
 
-def _piece(text: str) -> str:
-    """Beside a variable one brace is enough to make another template."""
-    return _literal(text) if "{" in text or "}" in text else text
+def _written(text: str) -> str:
+    """Return a template for `text`: every brace an expression, and so what Jinja would change, a carriage return.
 
-
-def _literal(text: str) -> str:
-    """Return an expression whose value is `text`: a string of Jinja's, without braces of its own."""
-    special = re.compile(r"""[\\'"{}%#\x00-\x1f\x7f-\U0010ffff]""")
-    return "{{ '" + special.sub(lambda match: f"\\U{ord(match[0]):08x}", text) + "' }}"
+    No backslashes: Ansible doubles them in some templates and not in others.
+    """
+    return text.replace("{", "{{ '{' }}").replace("\r", "{{ '%c' % 13 }}")
 
 
 def _plugin(plugin: Document, secrets: _Secrets) -> dict[str, Any]:
