@@ -16,6 +16,7 @@ from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from support import fronts
+from support.containers import add_image, create
 from support.engine import World, until
 from support.fronts import PODMAN_ID, Answer
 
@@ -227,6 +228,23 @@ async def test_a_volume_that_others_have_mounted_is_not_removed(
     assert reply.status == 500
     assert b"remove v: volume is in use - [dockerd:0123456789ab]" in reply.content
     assert calls(world, plugin, "Remove") == []
+
+
+async def test_a_volume_that_a_container_needs_is_not_removed(world: World, plugin: Plugin) -> None:
+    await add_image(world)
+    await ask(world, "Create", Name="v")
+    entry = await create(world, "echo", "hi", Binds=["v:/v"])
+    reply = await say(world, "podman", "Remove", b'{"Name": "v"}')
+    assert f"remove v: volume is in use - [{entry.container.id}]".encode() in reply.content
+    assert calls(world, plugin, "Remove") == []
+
+
+async def test_a_secret_of_a_volume_is_told_to_no_consumer(world: World, plugin: Plugin) -> None:
+    await ask(world, "Create", Name="v", Opts={"password": "hunter-two"})
+    await world.reopen()  # what is known now is the digest
+    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:login with hunter-two failed")
+    answer = await ask(world, "Mount", Name="v", ID=ID)
+    assert answer.document == {"Err": "login with ******** failed"}
 
 
 async def test_a_consumer_s_own_left_over_is_the_driver_s_to_judge(

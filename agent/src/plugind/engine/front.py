@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from plugind import errors, log
-from plugind.engine import ports, references, traffic
+from plugind.engine import ports, references, sealing, traffic
 from plugind.engine.context import Engine, Entry, Front
 from plugind.model import front as front_
 from plugind.model import volume as volume_
@@ -45,7 +45,9 @@ async def answer(engine: Engine, front: Front, method: str, content: bytes, proc
     """Answer a request; an error is an answer, too. `process` is the name of who asks."""
     reply = await _answer(engine, front, method, content, process)
     # What a consumer is told ends in its logs, and in its users' terminals.
-    return front_.with_words(method, reply, engine.redact)
+    return front_.with_words(
+        method, reply, lambda text: sealing.redact(engine, text, front_.volume_name(content))
+    )
 
 
 async def _answer(engine: Engine, front: Front, method: str, content: bytes, process: str) -> Reply:

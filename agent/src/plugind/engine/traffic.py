@@ -152,11 +152,12 @@ async def remove(call: Call) -> Reply:
     record = call.own_record
     if record is not None:
         process = call.process
+        containers = engine.containers.using_volume(name)
         refs = await volumes.mounts(engine, name)
         # A consumer that removes a volume has no use for it: its own references are left over.
         others = {r.holder for r in refs if publishing.holder_process(r.holder) != process}
-        if others:
-            shown = ", ".join(sorted(others))
+        if others or containers:
+            shown = ", ".join(sorted(others.union(containers)))
             raise errors.Conflict(f"remove {name}: volume is in use - [{shown}]")
     reply = await call.send()
     cause = front_.error_of(call.method, reply, front_.parse(reply.content))

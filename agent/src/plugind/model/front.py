@@ -16,6 +16,7 @@ in the form that every consumer understands:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,7 @@ _NO_ARGUMENTS = {
     "GraphDriver.Cleanup": b"",
     "GraphDriver.Capabilities": b"",
 }
+_METHOD = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)
 #: Methods of a volume driver that change nothing.
 READING = frozenset(f"{VOLUME}.{name}" for name in ("Get", "List", "Path", "Capabilities"))
 
@@ -108,9 +110,14 @@ def activation(interface: Interface) -> Reply:
 def prepare(method: str, content: bytes) -> bytes:
     """Return the body to send on; InvalidParameter if a method with arguments has none.
 
+    So it is if that is no name of a method: a plugin that decodes it, or drops a query, would carry
+    out what nobody here understood.
+
     dockerd's second try of a request comes with an empty body (moby sends a buffer that is used up).
     A plugin would make a volume with an empty name of it.
     """
+    if not _METHOD.fullmatch(method):
+        raise errors.InvalidParameter(f"{method[:80]!r} is no name of a method")
     if not content.strip():
         if method in _NO_ARGUMENTS:
             return _NO_ARGUMENTS[method]
@@ -137,6 +144,13 @@ def volume_arguments(method: str, content: bytes) -> VolumeArguments:
     )
 
 
+def volume_name(content: bytes) -> str:
+    """Return the name of a volume in a request, "" if there is none."""
+    arguments = parse(content)
+    name = field(arguments, "Name") if isinstance(arguments, dict) else None
+    return name if isinstance(name, str) else ""
+
+
 def normalise(method: str, reply: Reply, host_path: Callable[[str], str]) -> Reply:
     """Return a plugin's answer as consumers understand it; `host_path` scopes a mountpoint."""
     interface = method.partition(".")[0]
@@ -144,19 +158,21 @@ def normalise(method: str, reply: Reply, host_path: Callable[[str], str]) -> Rep
         return reply
     answer = parse(reply.content)
     error = error_of(method, reply, answer)
+    # An error with a status of success or of a redirection is understood by nobody.
+    status = reply.status if reply.is_success or reply.status >= 400 else 500
     if interface == VOLUME:
         if error:
-            return failure(method, error, 500 if reply.is_success else reply.status)
+            return failure(method, error, 500 if reply.is_success else status)
         if not isinstance(answer, dict):
             return failure(method, "plugin answered with something that is no JSON object")
         return reply if not _rescope(answer, host_path) else document(answer)
     if not error:
         return reply
     if interface == IPAM:
-        return failure(method, error, reply.status)
-    if isinstance(answer, dict) or reply.status == 404:
+        return failure(method, error, status)
+    if status == reply.status and (isinstance(answer, dict) or status == 404):
         return reply
-    return failure(method, error, reply.status)
+    return failure(method, error, status)
 
 
 def with_words(method: str, reply: Reply, change: Callable[[str], str]) -> Reply:

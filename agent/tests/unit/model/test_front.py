@@ -134,6 +134,15 @@ def test_an_answer_without_a_path_passes_as_it_is() -> None:
         ("VolumeDriver.Get", reply(409, {"Err": "x"}), 409, {"Err": "x"}),
         ("VolumeDriver.Get", reply(503, b"plain\n"), 503, {"Err": "plain"}),
         ("VolumeDriver.Get", reply(500, b""), 500, {"Err": "status 500"}),
+        # No content may follow these, and a success they are not.
+        ("VolumeDriver.Mount", reply(204, b""), 500, {"Err": "status 204"}),
+        ("NetworkDriver.Join", reply(304, b""), 500, {"Err": "status 304"}),
+        (
+            "IpamDriver.RequestPool",
+            reply(204, b""),
+            500,
+            {"Err": "status 204", "Error": "status 204"},
+        ),
         ("IpamDriver.RequestPool", reply(200, {"Error": "x"}), 200, {"Err": "x", "Error": "x"}),
         ("IpamDriver.RequestPool", reply(200, {"Err": "x"}), 200, {"Err": "x", "Error": "x"}),
         ("IpamDriver.RequestPool", reply(500, b"x"), 500, {"Err": "x", "Error": "x"}),
@@ -162,6 +171,15 @@ def test_errors(method: str, given: Reply, status: int, document: Any) -> None:
 )
 def test_what_passes_unchanged(method: str, given: Reply) -> None:
     assert front.normalise(method, given, host) is given
+
+
+@pytest.mark.parametrize(
+    "method", ["VolumeDriver.Create?x=1", "VolumeDriver%2ECreate", "Volume Driver", "", "#"]
+)
+def test_a_target_that_is_no_method_is_refused(method: str) -> None:
+    # Some plugins would take it for one, and nothing of it would be on record.
+    with pytest.raises(errors.InvalidParameter, match="is no name of a method"):
+        front.prepare(method, b"{}")
 
 
 @pytest.mark.parametrize("content", [b"", b"ok", b"[]", b"\xff", b"[" * 100_000])
