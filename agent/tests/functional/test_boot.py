@@ -4,12 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+from pathlib import Path
 
-from plugind.engine import configure, enable, lookup, reconcile
+from plugind.engine import configure, enable, host_mounts, lookup, reconcile, volumes
+from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from support import invariants
-from support.engine import World
+from support.engine import World, until
 
 
 def names(world: World) -> list[str]:
@@ -72,6 +75,23 @@ async def test_a_store_of_a_newer_plugind_is_read_and_not_touched(world: World) 
     assert world.entry(plugin).state is PluginState.RUNNING
     assert world.host.starts == [plugin.id]
     assert sorted(world.layout.root.rglob("*")) == before
+
+
+async def test_an_agent_that_stops_waits_for_no_driver_s_answer(
+    world: World, tmp_path: Path
+) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    mount = HostMount(path=str(tmp_path / "here"), volume="v")
+    await host_mounts.mount_on_host(world.engine, mount)
+    world.host.behave(plugin.id, "hang=VolumeDriver.Get")
+    before = len(world.host.calls(plugin.id))
+    await world.reopen()
+    await until(lambda: len(world.host.calls(plugin.id)) > before)
+    asking = list(world.engine.background)
+    async with asyncio.timeout(30):
+        await reconcile.leave(world.engine)
+    assert [task for task in asking if not task.done()]
 
 
 async def test_settings_and_states_survive(world: World) -> None:

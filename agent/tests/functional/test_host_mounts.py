@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Awaitable
 from pathlib import Path
@@ -14,11 +13,11 @@ import pytest
 
 from functional.test_supervise import give_up_on
 from plugind import errors
-from plugind.engine import enable, host_mounts, mounting, remove, volumes
+from plugind.engine import enable, host_mounts, remove, volumes
 from plugind.host.mounts import stack_at
 from plugind.model import host_mount
 from plugind.model.plugin import Plugin
-from support.engine import World, until
+from support.engine import World
 
 
 @pytest.fixture
@@ -312,122 +311,3 @@ async def test_what_was_mounted_over_it_by_hand_is_seen_and_left(world: World, p
     await in_words(words, errors.Conflict, unmount(world, path))
     world.machine.unmounted_by_hand(path)
     await unmount(world, path)
-
-
-# ------------------------------------------------------------------------------- crashes and reboots
-
-
-async def test_after_a_crash_of_the_plugin_it_is_seen_again(
-    world: World, plugin: Plugin, path: Path
-) -> None:
-    await mount(world, path)
-    [old] = stack(world, path)
-    with world.engine.events.subscribe() as stream:
-        world.host.kill(plugin.id)
-        await world.clock.sleeper()
-        # Whoever looks meanwhile gets the dead mount's error, not an empty directory.
-        assert stack(world, path) == [old]
-        assert await state(world, path) == "stale"
-        world.clock.advance(60)
-        events = [await anext(stream) for _ in range(5)]
-    assert [e.action for e in events] == ["died", "restarted", "mount", "detach", "attach"]
-    assert [e.attributes.get("replayed") for e in events[2:]] == ["true", None, "true"]
-    assert events[4].attributes["destination"] == str(path)
-    [new] = stack(world, path)
-    assert new != old
-    assert await state(world, path) == "mounted"
-    # Another holder gets the volume at once.
-    await mounting.mount_volume(world.engine, "v", "new")
-
-
-async def test_a_plugin_that_cannot_mount_again_is_said_and_repaired_by_the_next_run(
-    world: World, plugin: Plugin, path: Path
-) -> None:
-    await mount(world, path)
-    await enable.disable(world.engine, "toy", force=True)
-    world.host.behave(plugin.id, "fail=VolumeDriver.Mount:down")
-    await enable.enable(world.engine, "toy", timeout=5)
-    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
-    assert shown["State"] == "stale"
-    assert shown["Error"] == "plugin toy:latest has not mounted volume v again"
-    await in_words("cannot mount volume v: down", errors.System, mount(world, path))
-    assert len(holders(world)) == 1
-    world.host.behave(plugin.id, "")
-    assert (await mount(world, path))["State"] == "mounted"
-
-
-async def test_a_restart_of_the_agent_touches_nothing(
-    world: World, plugin: Plugin, path: Path
-) -> None:
-    await mount(world, path)
-    before = stack(world, path)
-    await world.reopen()
-    await until(lambda: not world.engine.background)
-    assert stack(world, path) == before
-    assert await state(world, path) == "mounted"
-    assert count(world, plugin, "Mount") == 1
-    assert await told(world) == []
-
-
-@pytest.mark.usefixtures("plugin")
-async def test_what_was_unmounted_while_the_agent_was_away_is_restored(
-    world: World, path: Path
-) -> None:
-    await mount(world, path)
-    world.machine.unmounted_by_hand(path)
-    await world.reopen()
-    await until(lambda: not world.engine.background)
-    assert await state(world, path) == "mounted"
-
-
-async def test_a_reboot_brings_it_back_once_its_plugin_runs(
-    world: World, plugin: Plugin, path: Path
-) -> None:
-    await mount(world, path)
-    await world.drop()
-    await world.host.close()
-    world.host.processes.clear()
-    world.machine.reboot()
-    os.rmdir(path)  # as on a tmpfs
-    await world.open()
-    await until(lambda: not world.engine.background)
-    assert await state(world, path) == "unmounted"
-    shown = await host_mounts.inspect_host_mount(world.engine, str(path))
-    assert shown["Error"] == "plugin toy:latest is backoff"
-    world.clock.advance(await world.clock.sleeper())
-    await until(lambda: stack(world, path))
-    assert await state(world, path) == "mounted"
-    assert count(world, plugin, "Mount") == 1
-    assert holders(world) == [f"mount:{path}"]
-
-
-async def test_a_local_volume_is_mounted_too_and_again_after_a_reboot(
-    world: World, path: Path
-) -> None:
-    options = {"type": "tmpfs", "device": "tmpfs"}
-    await volumes.create_volume(
-        world.engine, name="lv", driver="local", options=options, labels=None
-    )
-    await mount(world, path, "lv")
-    data = world.engine.volume_store.data_dir("lv")
-    assert stack(world, path) == stack(world, data)
-    world.machine.reboot()
-    await world.reopen()
-    await until(lambda: not world.engine.background)
-    assert stack(world, path) == stack(world, data) != []
-    assert await state(world, path) == "mounted"
-
-
-async def test_a_broken_record_is_set_aside(world: World, plugin: Plugin, path: Path) -> None:
-    await mount(world, path)
-    [directory] = records(world)
-    (directory / "mount.json").write_text("{}")
-    await world.reopen()
-    await until(lambda: not world.engine.background)
-    assert records(world) == []
-    assert world.engine.host_mounts == {}
-    # Nobody knows of the holder any more, so the volume is let go.
-    assert holders(world) == []
-    assert count(world, plugin, "Unmount") == 1
-    [kept] = (world.layout.root / "quarantine").iterdir()
-    assert (kept / "mount.json").exists()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -97,6 +98,20 @@ async def test_prune_takes_anonymous_local_volumes_that_nobody_uses(world: World
     assert await prune(world, everything=True) == (["named"], 11)
     left = sorted(invariants.load_volumes(world.layout.root))
     assert left == sorted([used, "with-options", "elsewhere"])
+
+
+async def test_prunes_at_the_same_time_take_each_volume_once(world: World) -> None:
+    made = [(await make(world, "", driver=""))["Name"] for _ in range(4)]
+    first, second = await asyncio.gather(prune(world), prune(world))
+    assert sorted(first[0] + second[0]) == sorted(made)
+
+
+async def test_prune_gets_past_references_that_cannot_be_read(world: World) -> None:
+    broken, fine = sorted([(await make(world, "", driver=""))["Name"] for _ in range(2)])
+    (world.layout.volume_dir(broken) / "mounts.json").write_text("[{")
+    await world.reopen()
+    assert (await prune(world))[0] == [fine]
+    assert set(world.engine.volumes) == {broken}
 
 
 async def test_prune_goes_by_labels(world: World) -> None:

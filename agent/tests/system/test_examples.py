@@ -13,12 +13,9 @@ import contextlib
 import http.client
 import json
 import os
-import socketserver
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -129,53 +126,6 @@ def test_what_is_written_into_the_fifo_is_logged_over_restarts(agent: Agent, bui
     assert [line["line"] for line in lines] == ["before", "after", "last"]
     with read_logs(plugin, Tail=1) as answer:
         assert answer.read() == encode_frame("last\n", 3)
-
-
-# --- metrics -------------------------------------------------------------------------------------
-
-
-class Metrics(BaseHTTPRequestHandler):
-    """The engine's metrics."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b'states{state="running"} 3\nstates{state="paused"} 0\nup 1\n')
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def address_string(self) -> str:
-        return "plugin"
-
-
-@contextlib.contextmanager
-def serve_metrics(directory: Path) -> Iterator[None]:
-    """Metrics at DIRECTORY/metrics.sock, a path that is longer than a socket's may be."""
-    descriptor = os.open(directory, os.O_PATH)
-    path = f"/proc/self/fd/{descriptor}/metrics.sock"
-    with socketserver.ThreadingUnixStreamServer(path, Metrics) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join()
-            os.close(descriptor)
-
-
-def test_metrics_are_collected(agent: Agent, build: Build) -> None:
-    plugin = examples.enable(agent, "gauges", build("gauges"), "INTERVAL=3600")
-    with serve_metrics(plugin.rootfs / "run/docker"):
-        plugin.call("MetricsCollector.StartMetrics")
-        plugin.call("MetricsCollector.StopMetrics")  # answers when the reading is over
-    plugin.call("MetricsCollector.StartMetrics")
-    plugin.call("MetricsCollector.StopMetrics")
-    plugin.disable()
-    said = agent.verb("logs", "gauges")
-    assert "Collected 3 samples of 2 metrics" in said
-    assert "cannot collect metrics: ConnectionRefusedError" in said
 
 
 # --- network -------------------------------------------------------------------------------------

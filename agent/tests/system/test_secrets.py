@@ -181,16 +181,8 @@ def fail_to_enable(agent: Agent) -> str:
     return "\n".join(said)
 
 
-def test_no_secret_is_written_or_answered(
-    agent: Agent, recorded: Recorder, registry: DockerRegistry, talker: Path, directory: Path
-) -> None:
-    published = f"{registry.host}/talker"
-    for tag in ("1", "2"):
-        agent.cli("plugin", "create", f"{published}:{tag}", str(talker))
-        agent.cli("plugin", "push", f"{published}:{tag}")
-        agent.cli("plugin", "rm", f"{published}:{tag}")
-    events = ctl_http.connect(agent.url)
-    events.request("GET", "/events?since=1")
+def declaration(published: str) -> dict[str, Any]:
+    """A plugin and volumes, with every kind of secret that can be declared."""
     local = {
         "name": "local",
         "options": {
@@ -201,7 +193,7 @@ def test_no_secret_is_written_or_answered(
     }
     labels = {"engine.plugind.secret-options": "free"}
     marked = {"name": "marked", "driver": "talker", "options": {"free": PLANTED["volume label"]}}
-    everything = {
+    return {
         "plugins": [plugin(published, "1")],
         "volumes": [
             volume("data"),
@@ -211,6 +203,19 @@ def test_no_secret_is_written_or_answered(
             {**marked, "labels": labels},
         ],
     }
+
+
+def test_no_secret_is_written_or_answered(
+    agent: Agent, recorded: Recorder, registry: DockerRegistry, talker: Path, directory: Path
+) -> None:
+    published = f"{registry.host}/talker"
+    for tag in ("1", "2"):
+        agent.cli("plugin", "create", f"{published}:{tag}", str(talker))
+        agent.cli("plugin", "push", f"{published}:{tag}")
+        agent.cli("plugin", "rm", f"{published}:{tag}")
+    events = ctl_http.connect(agent.url)
+    events.request("GET", "/events?since=1")
+    everything = declaration(published)
     shown = [apply(agent, "--dry-run", **everything), apply(agent, **everything)]
     shown.append(look(agent))
     assert_reached_the_plugin(agent)
