@@ -148,9 +148,14 @@ def adopt(engine: Engine, entry: Entry) -> None:
 
 async def leave(engine: Engine) -> None:
     """Let go of every plugin without stopping any (the agent's own stop)."""
-    for task in list(engine.background):
+    working = list(engine.background)
+    for task in working:
         task.cancel()
-        await asyncio.wait([task])
+    if working:
+        # What must come to its end may wait for a driver. The next start finishes what is left.
+        late = (await asyncio.wait(working, timeout=engine.options.stop_grace))[1]
+        for task in late:
+            log.warning(f"stopped before it could {task.get_name()}")
     await metrics.close(engine)
     await publish.close(engine)
     await container_boot.leave(engine)

@@ -9,6 +9,7 @@ a disabled or failing driver stay listed, with a warning, and every call answers
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from dataclasses import replace
@@ -132,10 +133,15 @@ async def prune_volumes(
             continue
         if any(listing.has_labels(record, frozenset({label})) for label in without_labels):
             continue
-        if await mounts(engine, record.name) or engine.containers.using_volume(record.name):
+        try:
+            if await mounts(engine, record.name) or engine.containers.using_volume(record.name):
+                continue
+            size = await asyncio.to_thread(_size, engine.volume_store.data_dir(record.name))
+            await remove_volume(engine, record.name, force=False)
+        except errors.PlugindError as exc:
+            # Somebody uses it since, or was quicker; the others go, and what went is said.
+            log.warning(f"not pruned: {exc}", volume=record.name)
             continue
-        size = await asyncio.to_thread(_size, engine.volume_store.data_dir(record.name))
-        await remove_volume(engine, record.name, force=False)
         removed.append(record.name)
         freed += size
     engine.events.volume("prune", "", LOCAL, reclaimed=str(freed))
@@ -143,10 +149,12 @@ async def prune_volumes(
 
 
 def _size(directory: Path) -> int:
-    """Return the bytes that the files below `directory` hold."""
+    """Return the bytes that the files below `directory` hold; some may go meanwhile."""
     total = 0
     for folder, _, files in os.walk(directory):
-        total += sum(os.lstat(os.path.join(folder, file)).st_size for file in files)
+        for file in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, file)).st_size
     return total
 
 
