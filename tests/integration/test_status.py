@@ -52,6 +52,16 @@ def report(place: Path) -> dict[str, Any]:
     return found
 
 
+def _reach(engine: dict[str, str]) -> dict[str, str]:
+    """How the playbooks find the engine."""
+    reach = {"plugins_executable": engine["executable"]}
+    if "engine" in engine:
+        reach["plugins_engine"] = engine["engine"]
+    else:
+        reach["plugins_socket"] = engine["socket"]
+    return reach
+
+
 def test_what_is_adopted_does_not_differ(
     play: Callable[..., str],
     engine: dict[str, str],
@@ -86,11 +96,7 @@ def test_what_is_adopted_does_not_differ(
         },
         arguments=(f"-e@{text}",),
     )
-    reach = {"plugins_executable": engine["executable"]}
-    if "engine" in engine:
-        reach["plugins_engine"] = engine["engine"]
-    else:
-        reach["plugins_socket"] = engine["socket"]
+    reach = _reach(engine)
     code, said = run(tmp_path, "export", plugind_export_dir=str(tmp_path / "out"), **reach)
     assert code == 0, said
     exported = tmp_path / "out" / "here.yml"
