@@ -115,7 +115,6 @@ def test_what_is_adopted_does_not_differ(
     assert code == 0, said
     assert report(tmp_path)["summary"]["states"]["ok"] == 1
     assert "all as declared" in said
-
     _drift(tmp_path, exported, found, given)
     clean = [{"name": volume["name"], "state": "absent"} for volume in volumes]
     gone = [{"name": "adopted", "state": "absent"}]
