@@ -8,76 +8,36 @@ import getpass
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from support import ssh_login
+
 ROOT = Path(__file__).parents[2]
 FAKE = ROOT / "tests/unit/plugins/fake_plugind.py"
 ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
-SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0 or SSHD is None, reason="needs root and sshd"),
-]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
     """Inventory variables of a host behind a private sshd."""
-    place = tmp_path_factory.mktemp("sshd")
-    for key in ("host", "user"):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", place / key], check=True
-        )
-    shutil.copy(place / "user.pub", place / "authorized")
-    port = free_port()
-    config = place / "config"
-    config.write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nPidFile none\nUsePAM no\n"
-        f"AuthorizedKeysFile {place}/authorized\nStrictModes no\nPermitRootLogin yes\n"
-    )
-    made = not Path("/run/sshd").exists()
-    Path("/run/sshd").mkdir(exist_ok=True)
-    process = subprocess.Popen([str(SSHD), "-D", "-q", "-f", str(config)])
-    try:
-        deadline = time.monotonic() + 20
-        while not answers(port):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with ssh_login.run(tmp_path_factory.mktemp("sshd")) as login:
         yield {
             "ansible_host": "127.0.0.1",
-            "ansible_port": port,
+            "ansible_port": login.port,
             "ansible_user": getpass.getuser(),
-            "ansible_ssh_private_key_file": str(place / "user"),
-            "ansible_ssh_common_args": "-o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no",
+            "ansible_ssh_private_key_file": str(login.key),
+            "ansible_ssh_common_args": " ".join(ssh_login.OPTIONS),
             "ansible_python_interpreter": "/usr/bin/python3",
         }
-    finally:
-        process.terminate()
-        process.wait(20)
-        if made:
-            Path("/run/sshd").rmdir()
 
 
 @pytest.fixture

@@ -90,6 +90,10 @@ async def test_the_last_words_of_ssh_are_the_reason(tmp_path: Path, ssh: Path) -
     silent = source.Remote("web1", "/s", program(tmp_path, "echo 'sudo: a password' >&2; exit 1"))
     with pytest.raises(source.Lost, match="sudo: a password"):
         await silent.plan(DECLARATION)
+    gone = 'echo \'{"failed": true, "msg": "x"}\'; echo \'plugind: no agent\' >&2; exit 3'
+    without = source.Remote("web1", "/s", program(tmp_path, gone))
+    with pytest.raises(source.Lost, match="plugind: no agent"):
+        await without.plan(DECLARATION)
     mute = source.Remote("web1", "/s", program(tmp_path, "exit 7"))
     with pytest.raises(source.Lost, match="ssh web1 ended with 7"):
         await mute.plan(DECLARATION)

@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
+import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ CONNECT_SECONDS = 10
 LONGEST_ANSWER = 1 << 26
 _SSH = ("BatchMode=yes", f"ConnectTimeout={CONNECT_SECONDS}",
         "ServerAliveInterval=15", "ServerAliveCountMax=3")  # fmt: skip
+# Exit codes of plugind apply with an answer in its output: done, failed, refused. Not: no agent.
+_ANSWERED = (0, 1, 2)
 
 
 class Lost(Exception):
@@ -103,7 +107,7 @@ class Remote:
                 answer += piece
                 if len(answer) > LONGEST_ANSWER:
                     raise Lost(f"{self.address} answers without end")
-            if not answer:
+            if not answer or await client.exited not in _ANSWERED:
                 await self._fail(client)
         return answer
 
@@ -133,10 +137,14 @@ class Remote:
             yield client
         finally:
             # Its streams are not waited for: a master of ControlPersist may have them open.
-            with contextlib.suppress(ProcessLookupError):
-                transport.kill()
-            await client.exited
-            transport.close()
+            try:
+                if not client.exited.done():
+                    # transport.kill() might reap the process, and asyncio not learn of its end.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(transport.get_pid(), signal.SIGKILL)
+                await client.exited
+            finally:
+                transport.close()
 
 
 class _Client(asyncio.SubprocessProtocol):

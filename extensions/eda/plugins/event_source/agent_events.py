@@ -21,6 +21,9 @@ from typing import Any
 
 DOCUMENTATION = r"""
 short_description: Events of plugind, the agent of managed plugins
+requirements:
+  - Python 3.11 or newer
+  - aiohttp, which comes with ansible-rulebook
 description:
   - Streams the events of one or many agents. A lost connection is made again, with growing pauses, from the last
     event on, so that none is lost or comes twice.
@@ -329,6 +332,10 @@ class Watcher:
             )
             state = judge(answer)
         except Lost as exc:
+            # An agent that has gone is the follower's business, who may find out in a moment.
+            await self.follower.sleep(FIRST_PAUSE)
+            if not self.follower.connected or self.follower.due.is_set():
+                return
             state = ("check failed", {"error": str(exc)})
         except asyncio.TimeoutError:
             state = ("check failed", {"error": f"no answer within {PLAN_SECONDS} s"})
@@ -383,10 +390,6 @@ def configure(args: Mapping[str, Any], emit: Emit) -> tuple[list[Follower], list
 async def main(queue: asyncio.Queue[Event], args: dict[str, Any]) -> None:
     """Put events into the queue until cancelled."""
     followers, watchers = configure(args, queue.put)
-    tasks = [asyncio.create_task(each.run()) for each in (*followers, *watchers)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+    async with asyncio.TaskGroup() as tasks:
+        for each in (*followers, *watchers):
+            tasks.create_task(each.run())
