@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plugind.engine import install, remove, upgrade
-from plugind.model.publishing import MARK, Publishing
+from plugind.model.publishing import MARK, Publishing, podman_content
 from plugind.model.reference import parse_name
 from support.engine import OPTIONS, World
 
@@ -136,6 +136,21 @@ async def test_publishing_can_be_switched_off(world: World, places: Publishing) 
     assert specs(places) == {}
     assert not podman_file(places).exists()
     assert set(world.engine.fronts) == {"toy:latest"}
+
+
+async def test_what_another_agent_wrote_stays(world: World, places: Publishing) -> None:
+    text = podman_content({"theirs:1": Path("/run/other/fronts/theirs:1.sock")}, 90)
+    await world.drop()
+    podman_file(places).parent.mkdir(parents=True)
+    podman_file(places).write_text(text)
+    for switched_on in (False, True):
+        world.options = replace(OPTIONS, publishing=replace(places, podman=switched_on))
+        await world.open()
+        await world.drop()
+        assert podman_file(places).read_text() == text
+    await world.open()
+    await world.install(world.publish())
+    assert podman_file(places).read_text() == text
 
 
 async def test_files_that_are_right_are_not_written_again(world: World, places: Publishing) -> None:

@@ -69,7 +69,7 @@ def _write_drop_in(engine: Engine, plugins: list[Plugin]) -> None:
         for p in plugins
         if p.serves("volumedriver") and not front_.is_raw(p.config.interface)
     }
-    is_ours = _read(path).startswith(publishing.MARK)
+    is_ours = publishing.is_our_drop_in(_read(path), engine.fronts_dir)
     if fronts:
         timeout = engine.options.publishing.podman_timeout
         _write(path, publishing.podman_content(fronts, timeout), is_ours)

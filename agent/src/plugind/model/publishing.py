@@ -8,8 +8,8 @@
     <docker>/acme/nfs.spec                 the same, as legacy names get no `:latest` of themselves
     <podman>                               a drop-in for containers.conf
 
-What is ours is recognised by its content: a spec by its URL, which points into our directory, the
-drop-in by its first line.
+What is ours is recognised by its content, which points into our directory of fronts: several agents
+may share a host, and one that publishes nothing must not take away what another one has written.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ def podman_content(fronts: Mapping[str, PurePath], timeout: int) -> str:
     ]
     head = [MARK, "[engine]", f"volume_plugin_timeout = {timeout}", "", "[engine.volume_plugins]"]
     return "\n".join([*head, *lines]) + "\n"
+
+
+def is_our_drop_in(content: str, fronts: PurePath) -> bool:
+    """True if a drop-in was written by an agent, with our fronts in it."""
+    return content.startswith(MARK) and f' = "{fronts}/' in content
 
 
 def holder(process: str, mount_id: str) -> str:

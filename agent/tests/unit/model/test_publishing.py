@@ -83,6 +83,15 @@ def test_a_holder_is_its_process_and_a_short_id(process: str, mount_id: str, hol
     assert publishing.holder_process(holder) == holder.partition(":")[0]
 
 
+def test_a_drop_in_is_ours_by_its_mark_and_its_fronts() -> None:
+    text = publishing.podman_content({"a:1": publishing.front_path(FRONTS, "a:1")}, 90)
+    assert publishing.is_our_drop_in(text, FRONTS)
+    assert not publishing.is_our_drop_in(text, PurePath("/run/other/fronts"))
+    assert not publishing.is_our_drop_in(text, FRONTS.parent / "front")
+    assert not publishing.is_our_drop_in(text.removeprefix("#"), FRONTS)
+    assert not publishing.is_our_drop_in("", FRONTS)
+
+
 @pytest.mark.parametrize("holder", ["web", "mount:/srv", "x:short", "a" * 64, ":"])
 def test_other_holders_have_no_process(holder: str) -> None:
     assert publishing.holder_process(holder) is None
