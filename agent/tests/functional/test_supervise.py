@@ -5,12 +5,23 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from plugind import errors
-from plugind.engine import configure, enable, lookup, mounting, remove, upgrade, volumes
+from plugind.engine import (
+    configure,
+    enable,
+    host_mounts,
+    lookup,
+    mounting,
+    remove,
+    upgrade,
+    volumes,
+)
 from plugind.engine.context import Entry
+from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants
@@ -242,6 +253,37 @@ async def test_one_that_dies_while_mounts_are_replayed_is_started_again(world: W
     await until(lambda: mounted_again(world, plugin, ref.id))
 
 
+async def test_one_that_hangs_while_mounts_are_replayed_can_be_disabled(
+    world: World, tmp_path: Path
+) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    mount = HostMount(path=str(tmp_path / "here"), volume="v")
+    await host_mounts.mount_on_host(world.engine, mount)
+    world.host.behave(plugin.id, "hang=VolumeDriver.Get")  # which a host mount asks for
+    world.host.kill(plugin.id)
+    world.clock.advance(await world.clock.sleeper())
+    await until(lambda: called(world, plugin, "VolumeDriver.Get"))
+    async with asyncio.timeout(30):
+        await enable.disable(world.engine, "toy", force=True)
+    assert not world.host.is_running(plugin.id)
+
+
+async def test_one_that_hangs_while_it_is_enabled_can_be_disabled(world: World) -> None:
+    plugin = await world.running()
+    await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)
+    await mounting.mount_volume(world.engine, "v", "web")
+    await enable.disable(world.engine, "toy", force=True)
+    world.host.behave(plugin.id, "hang=VolumeDriver.Mount")
+    enabling = asyncio.ensure_future(enable.enable(world.engine, "toy", timeout=0))
+    await until(lambda: called(world, plugin, "VolumeDriver.Mount"))
+    async with asyncio.timeout(30):
+        await enable.disable(world.engine, "toy", force=True)
+        await enabling
+    assert not world.host.is_running(plugin.id)
+    assert world.entry(plugin).replays == 0
+
+
 async def test_what_cannot_be_cleared_away_does_not_end_supervision(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -254,6 +296,13 @@ async def test_what_cannot_be_cleared_away_does_not_end_supervision(
     assert entry.state is PluginState.RUNNING
     assert "cannot clear away what the plugin left: cannot unmount /x" in caplog.text
     world.machine.refuse_release = ""
+
+
+def called(world: World, plugin: Plugin, method: str) -> bool:
+    """True once the driver, since its last start, has been asked for `method`."""
+    if not world.host.is_running(plugin.id):
+        return False
+    return method in [name for name, _ in world.host.calls(plugin.id)]
 
 
 def mounted_again(world: World, plugin: Plugin, mount_id: str) -> bool:

@@ -34,10 +34,12 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
         entry.failures = entry.restarts = 0
         entry.last_error = ""
         supervise.watch(engine, entry)
-        # Who held a mount through a forced disable has it again when this returns.
-        await replay.replay_mounts(engine, entry)
-    engine.events.plugin("enable", entry.plugin)
-    return entry.plugin
+        plugin = entry.plugin
+        engine.events.plugin("enable", plugin)
+    # Who held a mount through a forced disable has it again when this returns. Without the lock: a
+    # driver that hangs now can be disabled.
+    await replay.replay_mounts(engine, entry)
+    return plugin
 
 
 async def disable(engine: Engine, text: str, *, force: bool) -> Plugin:

@@ -93,16 +93,16 @@ async def _replay(engine: Engine, entry: Entry) -> None:
     container = entry.container
     if container is None:
         raise errors.System(f"plugin {entry.plugin.name} is running without a process")
-    work = asyncio.ensure_future(replay.replay_mounts(engine, entry))
+    work = engine.spawn(replay.replay_mounts(engine, entry), f"replay mounts of {entry.plugin.id}")
     exited = asyncio.ensure_future(container.wait())
     try:
         await asyncio.wait((work, exited), return_when=asyncio.FIRST_COMPLETED)
     finally:
         work.cancel()
         exited.cancel()
-        await asyncio.wait((work, exited))
-    if not work.cancelled() and work.exception() is not None:
-        log.error("cannot replay mounts", exc=work.exception(), plugin=entry.plugin.id)
+        await asyncio.wait((exited,))
+        # A host mount is made to its end; whoever stops a driver that hangs does not wait for that.
+        await asyncio.wait((work,), timeout=engine.options.stop_grace)
 
 
 def _give_up(engine: Engine, entry: Entry) -> None:
