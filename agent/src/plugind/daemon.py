@@ -16,6 +16,7 @@ import platform
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -45,6 +46,8 @@ from plugind.store import containers, content, images, layout, lock, plugins, vo
 
 #: Where a real dockerd puts the fifos of log plugins that it does not manage.
 LOG_FIFOS = Path("/run/docker/logging")
+#: For work that blocks; made as they are needed.
+_THREADS = 64
 
 
 def version() -> str:
@@ -70,6 +73,7 @@ def run(options: DaemonOptions) -> int:
 async def serve(options: DaemonOptions) -> None:
     """Build the engine, settle the host, serve the API until told to stop."""
     stop = _stop_event()
+    widen_threads()
     place = layout.Layout(
         root=options.root, run=options.run, logs=options.logs, sockets=options.sockets
     )
@@ -219,6 +223,15 @@ def _gid(group: str) -> int | None:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         return None
+
+
+def widen_threads() -> None:
+    """Have threads left although some never come back.
+
+    One that touches a file system whose server hangs (FUSE, NFS) cannot be ended. By default there
+    are six on a small host, and the seventh look at any file would wait for ever.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
 
 
 def _stop_event() -> asyncio.Event:

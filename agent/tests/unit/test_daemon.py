@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,19 @@ def layout_of(options: DaemonOptions) -> layout.Layout:
     return layout.Layout(
         root=options.root, run=options.run, logs=options.logs, sockets=options.sockets
     )
+
+
+async def test_work_that_hangs_leaves_threads_for_the_rest() -> None:
+    daemon.widen_threads()
+    never = threading.Event()
+    loop = asyncio.get_running_loop()
+    hung = [loop.run_in_executor(None, never.wait) for _ in range(40)]
+    try:
+        async with asyncio.timeout(30):
+            assert await asyncio.to_thread(int, "7") == 7
+    finally:
+        never.set()
+        await asyncio.gather(*hung)
 
 
 def test_the_socket_is_for_its_group_only_and_goes_at_the_end(tmp_path: Path) -> None:
