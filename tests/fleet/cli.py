@@ -8,7 +8,7 @@
     run DIR HOST COMMAND...        run a command on a host as root, not over the network
     play DIR PLAYBOOK...           ansible-playbook inside of the fleet's network, with these arguments
     publish DIR PLUGIN NAME:TAG    build an example plugin, push it to the fleet's registry
-    wheelhouse DIR                 print a directory of wheels for `agent_wheelhouse`
+    wheelhouse DIR                 make DIR/wheelhouse, for the role's `agent_wheelhouse`
     connect DIR ADDRESS PORT       join standard input and output to a port inside, for ssh's ProxyCommand
 
 DIR/inventory.json and DIR/ansible.cfg are for use inside of the network, DIR/outside.json is an inventory
@@ -101,7 +101,8 @@ def _publish(directory: Path, plugin: str, reference: str) -> None:
 
 
 def _wheelhouse(directory: Path) -> None:
-    print(supplies.obtain_wheelhouse(attach(directory).ground.lower))
+    fleet = attach(directory)
+    (fleet.directory / "wheelhouse").symlink_to(supplies.obtain_wheelhouse(fleet.ground.lower))
 
 
 def _connect(directory: Path, address: str, port: str) -> None:

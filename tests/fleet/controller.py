@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleet import keeper
+from fleet import keeper, registry
 from fleet.hosts import Host
 from fleet.processes import Process
 from fleet.rootfs import REPOSITORY, USER
@@ -214,7 +214,11 @@ def inventory(hosts: Iterable[Host], **variables: str) -> dict[str, object]:
 
 
 def outside(hosts: Iterable[Host], directory: Path) -> dict[str, object]:
-    """An inventory for those who are not inside of the fleet's network."""
+    """An inventory for those who are not inside of the fleet's network, and what playbooks need to know of it."""
     command = shlex.join([sys.executable, str(Path(__file__).parent), "connect", str(directory)])
-    proxy = f"-F {directory}/ssh_config -o ProxyCommand='{command} %h %p'"
-    return inventory(hosts, ansible_ssh_common_args=proxy)
+    return inventory(
+        hosts,
+        ansible_ssh_common_args=f"-F {directory}/ssh_config -o ProxyCommand='{command} %h %p'",
+        fleet_registry=registry.HOST,
+        fleet_wheelhouse=str(directory / "wheelhouse"),
+    )

@@ -72,6 +72,7 @@ class Fleet:
         if processes.load(self.directory / "keeper") is not None:
             raise FileExistsError(f"cannot make a fleet in {self.directory}: there is one")
         (self.directory / "tmp").mkdir(exist_ok=True)
+        sweep(cgroups.find())
         process, self._lifeline = keeper.start(self.directory, lasting=lasting)
         (self.directory / "fleet.json").write_text(json.dumps({"n": self._n, "lower": str(lower)}))
         try:
@@ -112,6 +113,15 @@ class Fleet:
     def play(self, playbook: str | Path, *arguments: str) -> Result:
         """Run a playbook to its end."""
         return self.start_play(playbook, *arguments).finish()
+
+
+def sweep(hierarchies: list[Path]) -> None:
+    """Remove the control groups of fleets whose maker was killed: everything else ended with it."""
+    names = {path.name for here in hierarchies for path in here.glob("fleet-*-*")}
+    for name in names:
+        _, pid, started = name.split("-")
+        if not processes.Process(int(pid), int(started)).is_alive():
+            cgroups.remove(hierarchies, name)
 
 
 def attach(directory: Path) -> Fleet:

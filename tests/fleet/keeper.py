@@ -25,7 +25,8 @@ CONTROLLER = f"{NETWORK}.1"
 MOST = 244
 
 # $1 is the fleet's directory. /proc/self is the machine's still when the shell reads its own id there, and remains in
-# $1/proc. /run is private, because `ip netns` keeps its names there.
+# $1/proc. The bridge has a fixed address: its own choice changes with the hosts that come and go, and then the others
+# send to nobody. /run is private, because `ip netns` keeps its names there.
 _SCRIPT = f"""
 set -e
 read -r pid rest </proc/self/stat
@@ -34,7 +35,7 @@ mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
 ip -batch - <<END
 link set lo up
-link add name {BRIDGE} type bridge
+link add name {BRIDGE} address 02:00:00:00:00:01 type bridge
 addr add {CONTROLLER}/24 dev {BRIDGE}
 link set {BRIDGE} up
 END
