@@ -215,6 +215,12 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def fleet(session: nox.Session) -> None:
+    """Playbooks over ssh on three hosts, each in namespaces of its own; FLEET_HOSTS for another number."""
+    run_pytest(session, "tests/fleet")
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job, start to end."""
     if not existing("playbooks/demo.yml"):
@@ -225,7 +231,8 @@ def demo(session: nox.Session) -> None:
     session.run(
         "ansible-playbook", "--inventory", "localhost,", "--connection", "local",
         "plugind.engine.demo", "-e", f"demo_report={closing}", *session.posargs,
-        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml"},  # texts as they are, the transcript above all
+        # Texts as they are, the transcript above all; nothing of what there was no need to do.
+        env={"ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false"},
     )  # fmt: skip
     session.log(closing.read_text().strip())
 
@@ -307,7 +314,15 @@ def sanity(session: nox.Session) -> None:
 
 
 @nox.session(default=False, tags=["nightly"])
+def fleet_20(session: nox.Session) -> None:
+    """The same on twenty hosts, with what is slow."""
+    session.env["FLEET_HOSTS"] = "20"
+    run_pytest(session, "tests/fleet", marks="slow or not slow")
+
+
+@nox.session(default=False, tags=["nightly"])
 def molecule(session: nox.Session) -> None:
+    """Both roles on hosts of a fleet, scenario by scenario."""
     if not existing("extensions/molecule"):
         missing(session, "extensions/molecule")
     session.chdir(COLLECTION / "extensions")

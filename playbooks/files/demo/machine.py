@@ -5,15 +5,20 @@
 
     machine.py claim          say that the demo is here; refuse where an agent is installed
     machine.py registry       start a private docker-registry on a free port; print the port
+    machine.py image ROOTFS   make the image busybox of a plugin's busybox; print the archive's path
+    machine.py podman         make a podman with a storage of the demo's own; print its directory for PATH
     machine.py release DEMO_SERVER   stop the servers, remove what was not there before
     machine.py leftovers      print what is left of an agent or a demo; fail if there is anything
 
-Everything of the demo's own lies in /run/plugind-demo. If that exists, a demo runs or was cut off.
+Everything of the demo's own lies in /run/plugind-demo, and what Podman has in /var/lib/plugind-demo, because
+programs may not be run in /run. If the first exists, a demo runs or was cut off.
 """
 
 from __future__ import annotations
 
 import grp
+import hashlib
+import io
 import json
 import os
 import pwd
@@ -22,22 +27,36 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PLACE = Path("/run/plugind-demo")
+STORAGE = Path("/var/lib/plugind-demo")
 # Where an agent has something, by the defaults of role plugind.engine.agent.
 AGENT = (
     "/opt/plugind", "/etc/plugind/plugind.toml", "/var/lib/plugind/*", "/var/log/plugind/*", "/run/plugind",
     "/run/plugind.pid", "/usr/local/bin/plugind", "/etc/init.d/plugind", "/etc/rc?.d/[SK]??plugind",
-    "/etc/systemd/system/plugind.service",
+    "/etc/systemd/system/plugind.service", "/etc/containers/containers.conf.d/50-plugind.conf",
 )  # fmt: skip
 # What comes into being on the way and belongs to nobody: removed if it was not there before.
 SHARED = (
     "/run/docker/plugins", "/run/docker", "/run/sshd", "/etc/plugind", "/var/lib/plugind", "/var/log/plugind",
-    "/var/lib/plugind-builds",
+    "/var/lib/plugind-builds", "/etc/containers/containers.conf.d", "/etc/containers", "/run/runc",
+    "/dev/shm/libpod_lock",  # noqa: S108 - a name that Podman has, not ours
 )  # fmt: skip
+# Everything that an image needs to list and read a volume, beside the programs' names.
+BUSYBOX = ("usr/bin/busybox", "usr/lib*/ld-linux*", "usr/lib/*/ld-linux*", "usr/lib/*/libc.so.6",
+           "usr/lib/*/libresolv.so.2")  # fmt: skip
+# Podman with its own storage, runtime and limits that work everywhere; options of `run` come after that word.
+PODMAN = """#!/bin/sh
+unset DOCKER_CONFIG  # it looks there for passwords, and fails without a file
+if [ "$1" = run ]; then shift; set -- run --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@"; fi
+exec {podman} --root {storage}/root --runroot {storage}/run --tmpdir {storage}/tmp \\
+    --network-config-dir {storage}/networks --storage-driver vfs --runtime runc \\
+    --cgroup-manager cgroupfs --events-backend file "$@"
+"""
 
 
 class DemoError(Exception):
@@ -108,8 +127,7 @@ def processes() -> Iterator[str]:
     for directory in Path("/proc").glob("[0-9]*"):
         words = read(directory / "cmdline").split()
         ours = any(
-            word.startswith(("/opt/plugind/", "/run/plugind", "/var/lib/plugind/"))
-            for word in words
+            word.startswith(("/opt/plugind/", "/run/plugind", "/var/lib/plugind")) for word in words
         )
         program = Path(words[0].rstrip(":")).name if words else ""
         known = re.match(r"plugind|python|conmon|runc|crun|sshd|docker-registry|tail", program)
@@ -122,9 +140,9 @@ def processes() -> Iterator[str]:
 
 def mounts() -> Iterator[str]:
     """What is mounted below our directories."""
-    for line in read(Path("/proc/self/mountinfo")).splitlines():
-        point = line.split()[4]
-        if point.startswith(("/var/lib/plugind/", "/run/plugind")):
+    for line in filter(None, read(Path("/proc/self/mountinfo")).split("\n")):
+        point = line.split(" ")[4]  # a path may hold any blank but these two
+        if point.startswith(("/var/lib/plugind", "/run/plugind")):
             yield f"mount {point}"
 
 
@@ -157,6 +175,49 @@ def start_registry() -> None:
     print(found.group(1))
 
 
+def make_image(rootfs: str) -> None:
+    """Make an archive, as `docker save` does, of the busybox that a plugin brings; print its path."""
+    root, layer = Path(rootfs), io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for link in ("bin", "lib", "lib64", "sbin"):
+            tar.add(root / link, link)
+        for path in sorted({path for pattern in BUSYBOX for path in root.glob(pattern)}):
+            tar.add(path, path.relative_to(root))
+        for path in sorted((root / "usr/bin").iterdir()):
+            if path.is_symlink() and path.readlink() == Path("busybox"):
+                tar.add(path, path.relative_to(root))
+    digest = hashlib.sha256(layer.getvalue()).hexdigest()
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    config = {
+        "architecture": machine, "os": "linux", "config": {"Cmd": ["sh"], "Env": ["PATH=/usr/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
+    }  # fmt: skip
+    manifest = [{"Config": "config.json", "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "layer.tar": layer.getvalue(),
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    archive = PLACE / "busybox.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    print(archive)
+
+
+def make_podman() -> None:
+    """Make the program `podman` where the machine has one; print the directory that has it."""
+    podman, program = shutil.which("podman"), PLACE / "bin" / "podman"
+    program.parent.mkdir()
+    if podman:
+        STORAGE.mkdir(mode=0o700)
+        program.write_text(PODMAN.format(podman=podman, storage=STORAGE))
+        program.chmod(0o755)
+    print(program.parent)
+
+
 def release(demo_server: str) -> None:
     """Stop the servers and remove what the demo has brought, also after half a start."""
     owner = read(PLACE / "registry" / "owner")
@@ -176,6 +237,9 @@ def release(demo_server: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+        elif path.is_file():
+            path.unlink()
+    shutil.rmtree(STORAGE, ignore_errors=True)
     shutil.rmtree(PLACE, ignore_errors=True)
 
 
@@ -183,9 +247,9 @@ def leftovers() -> None:
     """Fail if there is anything."""
     there = list(traces())
     there += [
-        f"user {user.pw_name}" for user in pwd.getpwall() if user.pw_name.startswith("sshfs-demo-")
+        f"user {user.pw_name}" for user in pwd.getpwall() if PLACE in Path(user.pw_dir).parents
     ]
-    there += [str(PLACE)] if PLACE.exists() else []
+    there += [str(place) for place in (PLACE, STORAGE) if place.exists()]
     if there:
         raise DemoError("left behind: " + ", ".join(there))
     print("nothing is left behind")
@@ -193,7 +257,10 @@ def leftovers() -> None:
 
 def main(argv: list[str]) -> int:
     """Do what the command line says."""
-    verbs = {"claim": claim, "registry": start_registry, "release": release, "leftovers": leftovers}
+    verbs = {
+        "claim": claim, "registry": start_registry, "image": make_image, "podman": make_podman,
+        "release": release, "leftovers": leftovers,
+    }  # fmt: skip
     try:
         verbs[argv[0]](*argv[1:])
     except DemoError as error:

@@ -7,7 +7,7 @@
 
 Each command runs in a shell as it is printed. Below it stands what is expected, from the documentation:
 blanks stand for any blanks, <12 hex> and <64 hex> for an ID, <number> for a number, <...> for anything.
-The first output of another shape ends the demo.
+The first output of another shape ends the demo. What goes to standard error is printed and not compared.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -26,6 +27,9 @@ NAME = os.environ["NAME"]  # what the documentation calls vieux/sshfs
 DATA = os.environ["DATA"]  # config.json and rootfs/
 SSHCMD, PORT, PASSWORD_FILE = (os.environ[key] for key in ("SSHCMD", "PORT", "PASSWORD_FILE"))
 LOG = os.environ["LOG"]  # a command that prints the agent's log
+SHARE = os.environ["SHARE"]  # the directory on the SSH server
+IMAGE = os.environ["IMAGE"]  # an archive with the image busybox
+MOUNT = os.environ["MOUNT"]  # where on this host the volume is mounted
 
 HOLES = {
     "<12 hex>": "[0-9a-f]{12}",
@@ -40,9 +44,9 @@ def show(command: str, expected: str = "<...>", answers: dict[str, str] | None =
     """Type a command, print what it prints, insist on its shape; `answers` are typed after their prompts."""
     shown.append(command)
     print("$ " + command.replace("\n", "\n  "), flush=True)
-    output, status = on_terminal(command, answers) if answers else in_pipe(command)
-    if output:
-        print(output, flush=True)
+    remarks, output, status = on_terminal(command, answers) if answers else in_pipe(command)
+    for text in filter(None, (remarks, output)):
+        print(text, flush=True)
     wanted = dedent(expected).strip().format(name=NAME)
     if status != 0 or not re.fullmatch(pattern(wanted), output.strip()):
         sys.exit(
@@ -64,16 +68,15 @@ def say(text: str) -> None:
     print(f"\n# {text}", flush=True)
 
 
-def in_pipe(command: str) -> tuple[str, int]:
-    """Run a command without a terminal."""
+def in_pipe(command: str) -> tuple[str, str, int]:
+    """Run a command without a terminal; return standard error, standard output, and exit code."""
     done = subprocess.run(
-        ["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False, timeout=60,
+        ["bash", "-c", command], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    return done.stdout.rstrip(), done.returncode
+    return done.stderr.rstrip(), done.stdout.rstrip(), done.returncode
 
 
-def on_terminal(command: str, answers: dict[str, str]) -> tuple[str, int]:
+def on_terminal(command: str, answers: dict[str, str]) -> tuple[str, str, int]:
     """Run a command on a terminal of its own and type each answer when its prompt is there."""
     pid, terminal = pty.fork()
     if pid == 0:
@@ -87,7 +90,7 @@ def on_terminal(command: str, answers: dict[str, str]) -> tuple[str, int]:
             start = at + len(prompt)
             os.write(terminal, answer.encode() + b"\n")
     os.close(terminal)
-    return as_on_screen(seen), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return "", as_on_screen(seen), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def read_terminal(terminal: int) -> str:
@@ -158,17 +161,38 @@ def installing() -> str:
 
 
 def using() -> None:
-    """Read the content of the other machine's directory through the volume."""
+    """Start a container that uses the volume; look at the volume."""
+    content = "\n".join(sorted(os.listdir(SHARE)))
+    say("Starting a container that uses the volume. The image comes from a file: no Internet here")
+    show(f"docker load -i {IMAGE}", "Loaded image: busybox:latest")
+    show("docker run --rm -v sshvolume:/data busybox ls /data", content)
+    show(
+        "docker run --rm -v sshvolume:/data busybox cat /data/hello.txt",
+        "hello from the other side",
+    )
     say(
-        "`docker run -v sshvolume:/data busybox ls /data` is not served yet: read through the mount instead"
+        "The documentation warns that your password is shown in plain text when the volume is inspected. Not here"
     )
-    path = show(
-        "plugind volumes mount sshvolume",
-        "/var/lib/plugind/plugins/<64 hex>/propagated-mount/sshvolume",
+    show("docker volume inspect -f '{{json .Options}}' sshvolume",
+         f'{{{{"password":"********","port":"{PORT}","sshcmd":"{SSHCMD}"}}}}')  # fmt: skip
+    say(
+        "Not in the documentation: the same volume at a path of this host, for what runs in no container"
     )
-    show(f"ls {path}", "<...>hello.txt<...>")
-    show(f"cat {path}/hello.txt", "hello from the other side")
-    show(f"findmnt -n -o FSTYPE,SOURCE {path}", f"fuse.sshfs {SSHCMD}")
+    show(f"plugind mounts mount sshvolume {MOUNT}", "<...>")
+    show(f"ls {MOUNT}", content)
+    show(f"findmnt -n -o FSTYPE,SOURCE {MOUNT}", f"fuse.sshfs {SSHCMD}")
+
+
+def using_podman() -> None:
+    """The same volume in containers of Podman, which finds the plugin by the agent's front."""
+    say("Not in the documentation: the same volume in Podman")
+    show(f"podman load -q -i {IMAGE}", "<...>busybox:latest")
+    show("podman volume reload", "<...>sshvolume<...>")
+    show("podman volume ls", "<...>sshvolume")
+    show(
+        "podman run --rm --network none -v sshvolume:/data busybox ls /data",
+        "\n".join(sorted(os.listdir(SHARE))),
+    )
 
 
 def debugging(plugin: str) -> None:
@@ -197,7 +221,7 @@ def debugging(plugin: str) -> None:
 def removing() -> None:
     """The end of the chapter: volume and plugin go."""
     say("Removing volume and plugin")
-    show("plugind volumes unmount sshvolume", "")
+    show(f"plugind mounts unmount {MOUNT}", "<...>")
     show("docker volume rm sshvolume", "sshvolume")
     show(f"docker plugin disable {NAME}", "{name}")
     show(f"docker plugin rm {NAME}", "{name}")
@@ -211,9 +235,11 @@ def main() -> None:
     developing()
     plugin = installing()
     using()
+    if shutil.which("podman"):
+        using_podman()
     debugging(plugin)
     removing()
-    print(f"\n{len(shown) - 1} commands of the documentation reproduced")
+    print(f"\n{len(shown)} commands typed, each with the output that was expected")
 
 
 if __name__ == "__main__":
