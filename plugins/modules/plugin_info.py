@@ -52,8 +52,8 @@ RETURN = r"""
 plugins:
   description:
     - The managed plugins, by name.
-    - Of the agent's own engine each has a C(Status) beside what Docker shows - its C(State), C(Restarts), C(LastExit), C(LastError),
-      C(ManifestDigest) and more.
+    - Of the agent's own engine each has a C(Status) beside what Docker shows - its C(State), C(Restarts), C(LastExit),
+      C(LastError), C(ManifestDigest) and more.
   type: list
   elements: dict
   returned: success
