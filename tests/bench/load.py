@@ -243,6 +243,16 @@ async def finish(agent: daemon.Agent, plugins: list[str], run: Run) -> None:
         await one.close()
 
 
+def replayed(wanted: int) -> set[str]:
+    """What is mounted; a plugin that was killed last may need a while for its replay."""
+    for _ in range(600):
+        mounted = {mount.path for mount in mounts.read_mounts() if "/mnt/v" in mount.path}
+        if len(mounted) == wanted:
+            break
+        time.sleep(0.1)
+    return mounted
+
+
 def check_kept(agent: daemon.Agent, plugins: list[str], run: Run, when: str) -> None:
     """Every kept volume is listed, held and mounted; nothing else is."""
     for name in plugins:
@@ -252,7 +262,7 @@ def check_kept(agent: daemon.Agent, plugins: list[str], run: Run, when: str) -> 
     kept = {job.name: job for job in run.kept}
     for name in sorted(listed.keys() ^ kept.keys()):
         run.complaints.append(f"{when}: {name} is {'left' if name in listed else 'lost'}")
-    mounted = {mount.path for mount in mounts.read_mounts() if "/mnt/v" in mount.path}
+    mounted = replayed(len(kept))
     for job in run.kept:
         held = agent.request("GET", f"/plugind/volumes/{job.name}/holders")
         if len(held) != 1:
