@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,20 @@ async def test_a_declaration_is_made_true_and_then_nothing_is_left_to_do(world: 
     assert set(invariants.load_volumes(world.layout.root)) == {"v"}
     again = await declare(world, **document)
     assert (again["changed"], again["msg"]) == (False, "nothing to do")
+
+
+async def test_two_who_ask_for_the_same_at_once_both_get_it(world: World) -> None:
+    world.publish()
+    document = {"plugins": [toy(world)], "volumes": [{"name": "v", "driver": "toy"}]}
+    # The other way round: neither waits for what the other one holds.
+    other = {"volumes": [{"name": "v", "driver": "toy"}], "plugins": [toy(world)]}
+    done = await asyncio.gather(declare(world, **document), declare(world, **other))
+    assert [result["failed"] for result in done] == [False, False], done
+    assert sorted(result["changed"] for result in done) == [False, True]
+    assert set(invariants.load_volumes(world.layout.root)) == {"v"}
+    world.publish(tag="2")
+    both = [declare(world, plugins=[toy(world, "2")]) for _ in range(2)]
+    assert sorted(result["changed"] for result in await asyncio.gather(*both)) == [False, True]
 
 
 async def test_a_host_mount_is_declared_with_its_plugin_and_volume(

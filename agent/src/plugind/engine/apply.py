@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,14 +39,28 @@ async def apply(
     dry_run: bool,
     progress: Progress = ignore_progress,
 ) -> dict[str, Any]:
-    """Plan the declaration and, unless `dry_run`, carry it out; return the result document."""
+    """Plan the declaration and, unless `dry_run`, carry it out; return the result document.
+
+    Of declarations that name the same things one waits for the other, and plans with what that has made: two operators
+    who ask for the same at once both get it.
+    """
     wanted = desired.parse_declaration(document)
     sealing.admit_declaration(engine, wanted)
     target = EngineTarget(engine, wanted)
-    result = await carry.apply(wanted, target, dry_run=dry_run, progress=progress)
-    if not dry_run:
-        await target.name_secrets()
+    async with contextlib.AsyncExitStack() as held:
+        # In order, so that no two wait for each other. A plan alone changes nothing.
+        for resource in [] if dry_run else _named(wanted):
+            await held.enter_async_context(engine.locks.holding(f"apply:{resource}"))
+        result = await carry.apply(wanted, target, dry_run=dry_run, progress=progress)
+        if not dry_run:
+            await target.name_secrets()
     return result.redacted(engine.redact).to_json()
+
+
+def _named(wanted: desired.Desired) -> list[str]:
+    plugins = {plugin.resource for plugin in wanted.plugins}
+    theirs = {declared.resource for declared in wanted.volumes}
+    return sorted(plugins | theirs | {mount.resource for mount in wanted.mounts})
 
 
 async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:
