@@ -43,7 +43,7 @@ fix: ## format, and mend what can be mended
 
 # One check by its name.
 ONE := types floors shape mirror licences spelling shell yaml ansible_lint changelog docs galaxy \
-       unit contract functional system collection_unit integration sanity molecule coverage
+       unit contract functional system collection_unit integration fleet fleet_20 sanity molecule coverage
 .PHONY: $(ONE)
 $(ONE): setup
 	@$(VENV)/nox -s $@ -- $(ARGS)

@@ -246,7 +246,6 @@ SLOW_ROOMS = {
     "system": "agent/tests/system",
     "collection_unit": "tests/unit",
     "integration": "tests/integration",
-    "fleet": "tests/fleet",
 }
 
 
@@ -325,7 +324,6 @@ def molecule(session: nox.Session) -> None:
     """Both roles on hosts of a fleet, scenario by scenario."""
     if not existing("extensions/molecule"):
         missing(session, "extensions/molecule")
-    session.chdir(COLLECTION / "extensions")
     session.run("molecule", "test", "--all", *session.posargs)
 
 

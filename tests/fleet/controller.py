@@ -143,10 +143,14 @@ class Play:
         try:
             return Result(self._process.wait(timeout), self._join())
         finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-                self._reader.join()
+            self.end()
+
+    def end(self) -> None:
+        """End it, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
 
     def _join(self) -> str:
         self._reader.join()
@@ -159,7 +163,7 @@ class Controller:
     def __init__(self, directory: Path, keeper_: Process) -> None:
         self.directory = directory
         self._keeper = keeper_
-        self._plays = 0
+        self._plays: list[Play] = []
 
     def make_keys(self) -> None:
         """One key for the user and one that all hosts share, unless they are there."""
@@ -187,8 +191,7 @@ class Controller:
 
     def start(self, playbook: str | Path, *arguments: str) -> Play:
         """Start ansible-playbook on the fleet, as a new operator."""
-        self._plays += 1
-        place = self.directory / "op" / str(self._plays)
+        place = self.directory / "op" / str(len(self._plays))
         place.mkdir(parents=True, exist_ok=True)
         environ = {
             **os.environ,
@@ -199,7 +202,13 @@ class Controller:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(place),
         }
         command = [str(BIN / "ansible-playbook"), *arguments, str(playbook)]
-        return Play(keeper.enter(self._keeper, *command), environ, self.directory)
+        self._plays.append(Play(keeper.enter(self._keeper, *command), environ, self.directory))
+        return self._plays[-1]
+
+    def end_plays(self) -> None:
+        """End what nobody has waited for; the processes inside of the fleet have ended before."""
+        for play in self._plays:
+            play.end()
 
 
 def inventory(hosts: Iterable[Host], **variables: str) -> dict[str, object]:

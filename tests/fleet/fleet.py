@@ -99,6 +99,7 @@ class Fleet:
         if self._lifeline is not None:
             self._lifeline.close()
         self.ground.keeper.end()
+        self.controller.end_plays()
         for host in self._hosts:
             host.reap()
         cgroups.remove(self.ground.hierarchies, self.ground.group)
