@@ -39,6 +39,7 @@ AGENT = (
     "/opt/plugind", "/etc/plugind/plugind.toml", "/var/lib/plugind/*", "/var/log/plugind/*", "/run/plugind",
     "/run/plugind.pid", "/usr/local/bin/plugind", "/etc/init.d/plugind", "/etc/rc?.d/[SK]??plugind",
     "/etc/systemd/system/plugind.service", "/etc/containers/containers.conf.d/50-plugind.conf",
+    "/etc/ansible/facts.d/plugind.fact",
 )  # fmt: skip
 # What comes into being on the way and belongs to nobody: removed if it was not there before.
 SHARED = (
