@@ -30,6 +30,6 @@ options:
         description: A bearer token that is sent to the registry as it is.
         type: str
       server_address:
-        description: The registry that these are for. By default, the registry of the plugin's source.
+        description: The registry that these are for. By default, the registry of what is pulled or pushed.
         type: str
 """

@@ -77,7 +77,7 @@ options:
   network:
     description:
       - The container's network, V(none) or V(host), or what else the engine knows.
-      - By default, the engine's default.
+      - By default, the engine's default. The agent's is V(none), with a warning that there is no bridge.
     type: str
   volumes:
     description:
@@ -137,6 +137,8 @@ notes:
   - Output that is no UTF-8 comes with replacement characters (U+FFFD) in place of what cannot be decoded.
 seealso:
   - module: plugind.engine.volume
+  - module: plugind.engine.volume_mount
+    description: A volume at a path of the host, without a container.
   - module: ansible.builtin.command
   - module: community.docker.docker_container
 """

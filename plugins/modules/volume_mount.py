@@ -46,7 +46,7 @@ options:
     type: bool
     default: false
   propagation:
-    description: How later mounts below are passed on, in the words of C(mount(8\)).
+    description: How later mounts below are passed on, in the words of C(mount).
     type: str
     choices: [rprivate, private, rslave, slave, rshared, shared]
     default: rprivate
