@@ -111,6 +111,7 @@ def test_power_cut_while_a_plugin_is_installed(deployed: Site, point: str) -> No
         assert_sound(each)
 
 
+@pytest.mark.slow
 def test_power_cut_while_the_agent_is_installed(deployed: Site) -> None:
     fleet = deployed.fleet
     host = fleet["h1"]
