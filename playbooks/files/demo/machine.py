@@ -123,6 +123,14 @@ def traces() -> Iterator[str]:
     yield from mounts()
 
 
+def sees_this_host(pid: str) -> bool:
+    """Whether a process has the mounts that we have; not so in a container or a simulated host."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt")
+    except OSError:  # it has ended
+        return False
+
+
 def processes() -> Iterator[str]:
     """Agent, monitor, plugins and servers: by what they were called with, or what is their root."""
     for directory in Path("/proc").glob("[0-9]*"):
@@ -132,10 +140,13 @@ def processes() -> Iterator[str]:
         )
         program = Path(words[0].rstrip(":")).name if words else ""
         known = re.match(r"plugind|python|conmon|runc|crun|sshd|docker-registry|tail", program)
-        # A plugin sees nothing of the host, but its table of mounts says where its root comes from.
-        if (ours and known) or "/plugind/plugins/" in read(directory / "mountinfo").partition("\n")[
-            0
-        ]:
+        # A plugin sees nothing of the host, but its table of mounts says where its root comes from,
+        # and its parent is the host's conmon.
+        parent = read(directory / "stat").rpartition(")")[2].split()[1:2]
+        root = read(directory / "mountinfo").partition("\n")[0]
+        if (ours and known and sees_this_host(directory.name)) or (
+            "/plugind/plugins/" in root and parent and sees_this_host(parent[0])
+        ):
             yield f"process {directory.name} ({' '.join(words)[:80]})"
 
 
