@@ -214,7 +214,7 @@ def integration(session: nox.Session) -> None:
     run_pytest(session, "tests/integration")
 
 
-@nox.session
+@nox.session(default=False, tags=["nightly"])
 def fleet(session: nox.Session) -> None:
     """Playbooks over ssh on three hosts, each in namespaces of its own; FLEET_HOSTS for another number."""
     run_pytest(session, "tests/fleet")
