@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from support import docker_registry
+from support import daemon, docker_registry
 from support import dockerd as dockerd_
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-
-
-def require(*programs: str) -> None:
-    """Skip without them."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if os.geteuid() != 0:
-        missing.append("root")
-    if missing:
-        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +30,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def registry(workplace: Path) -> Iterator[str]:
-    require("docker-registry")
+    daemon.require("docker-registry")
     directory = workplace / "registry"
     directory.mkdir()
     with docker_registry.run(directory) as running:
@@ -51,7 +40,7 @@ def registry(workplace: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def directories(workplace: Path) -> dict[str, Path]:
     """The example plugin's data directories: tag 1 asks for nothing, tag 2 for privileges."""
-    require("mmdebstrap")
+    daemon.require("mmdebstrap")
     cache = ROOT / ".build" / "plugin-cache"
     built = {}
     for tag, config in (("1", "config.json"), ("2", "config-privileges.json")):
@@ -67,31 +56,14 @@ def directories(workplace: Path) -> dict[str, Path]:
 @contextlib.contextmanager
 def agent(directory: Path) -> Iterator[dict[str, str]]:
     """Run plugind below `directory`; yield the options that reach it."""
-    require("runc", "conmon")
-    directory.mkdir()
-    places = ("root", "run", "logs", "sockets")
-    command = [str(BIN / "plugind"), "serve"]
-    for place in places:
-        command += [f"--{place}", str(directory / place)]
-    socket = directory / "run" / "api.sock"
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 30
-        while not socket.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((directory / "log").read_text())
-            time.sleep(0.05)
-        yield {"executable": str(BIN / "plugind"), "socket": str(socket)}
-    finally:
-        process.terminate()
-        process.wait(30)
+    with daemon.run(directory) as running:
+        yield {"executable": str(BIN / "plugind"), "socket": str(running.socket)}
 
 
 @contextlib.contextmanager
 def dockerd(directory: Path) -> Iterator[dict[str, str]]:
     """Run a real dockerd below `directory`; yield the options that reach it."""
-    require("dockerd", "containerd", "runc")
+    daemon.require("dockerd", "containerd", "runc")
     with dockerd_.running(directory) as url:
         yield {"executable": str(BIN / "plugind"), "engine": url}
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import signal
 from collections.abc import AsyncIterator
@@ -27,7 +28,7 @@ REAL = {
     "echo": ["echo", "hello"],
     "fail": ["sh", "-c", "echo failing >&2; exit 7"],
     "cat": ["cat"],
-    "wait": ["sh", "-c", "trap 'exit 143' TERM; while :; do sleep 0.05; done"],
+    "wait": ["sh", "-c", "trap 'exit 143' TERM; echo ready; while :; do sleep 0.05; done"],
     "missing": ["missing"],
 }
 FAKE = {"echo": ["echo", "hello"], "fail": ["fail", "7"]}
@@ -69,9 +70,24 @@ class Room:
         args = (REAL if self.real else FAKE).get(program, [program])
         spec = self.spec(*args)
         made = await self.runtime.create(ID, spec, self.log, streams or Streams())
-        assert made.connect() is not None
+        console = made.connect()
+        assert console is not None
         await made.begin()
+        if self.real and program == "wait":
+            # The kernel keeps from a namespace's first process the signals that it does not catch yet.
+            assert await console.read() == (1, b"ready\n")
         return made
+
+
+@contextlib.asynccontextmanager
+async def real_room(base: Path) -> AsyncIterator[Room]:
+    """Run containers with runc below `base`."""
+    if rootfs.REASON:
+        pytest.skip(rootfs.REASON)
+    rootfs.make_rootfs(base / "rootfs")
+    runtime = OciRuntime(root=base / "runc", run=base / "run")
+    yield Room(base, runtime, real=True)
+    await runtime.purge(ID)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.root)])
@@ -80,12 +96,8 @@ async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     if request.param == "fake":
         yield Room(tmp_path, FakeContainerRuntime(FakeContainerMachine()), real=False)
         return
-    if rootfs.REASON:
-        pytest.skip(rootfs.REASON)
-    rootfs.make_rootfs(tmp_path / "rootfs")
-    runtime = OciRuntime(root=tmp_path / "runc", run=tmp_path / "run")
-    yield Room(tmp_path, runtime, real=True)
-    await runtime.purge(ID)
+    async with real_room(tmp_path) as made:
+        yield made
 
 
 async def read_all(process: ports.Process) -> list[tuple[int, bytes]]:
@@ -166,12 +178,9 @@ async def test_adopting(room: Room) -> None:
 
 @pytest.fixture
 async def real(tmp_path: Path) -> AsyncIterator[Room]:
-    if rootfs.REASON:
-        pytest.skip(rootfs.REASON)
-    rootfs.make_rootfs(tmp_path / "rootfs")
-    runtime = OciRuntime(root=tmp_path / "runc", run=tmp_path / "run")
-    yield Room(tmp_path, runtime, real=True)
-    await runtime.purge(ID)
+    (tmp_path / "logs").mkdir()
+    async with real_room(tmp_path) as made:
+        yield made
 
 
 async def run(

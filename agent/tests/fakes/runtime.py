@@ -99,6 +99,7 @@ class FakeHost:
         self.volumes: dict[str, dict[str, dict[str, Any]]] = {}
         self.behaviours: dict[str, str] = {}
         self.starts: list[str] = []
+        self.refused_adoptions = 0  # how many are still to fail
 
     def kill(self, plugin_id: str, status: int = SIGKILLED) -> None:
         """Let the plugin crash."""
@@ -171,6 +172,9 @@ class FakeRuntime:
         return FakeContainer(self._host, process)
 
     async def adopt(self, plugin_id: str) -> FakeContainer | None:
+        if self._host.refused_adoptions:
+            self._host.refused_adoptions -= 1
+            raise errors.System("cannot ask the runtime")
         if not self._host.is_running(plugin_id):
             return None
         return FakeContainer(self._host, self._host.processes[plugin_id])

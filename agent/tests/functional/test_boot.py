@@ -41,6 +41,19 @@ async def test_disabled_and_alive_is_stopped(world: World) -> None:
     assert not world.layout.socket_dir(plugin.id).exists()
 
 
+async def test_what_cannot_be_adopted_is_started_anew(world: World) -> None:
+    plugin = await world.running()
+    await world.drop()
+    world.host.refused_adoptions = 1
+    await world.open()
+    assert world.entry(plugin).last_error == "cannot ask the runtime"
+    for _ in range(2):  # the first start finds the old container in its way, and clears it away
+        world.clock.advance(await world.clock.sleeper())
+    await world.entry(plugin).settled.wait()
+    assert world.entry(plugin).state is PluginState.RUNNING
+    assert world.host.starts.count(plugin.id) == 2
+
+
 async def test_unknown_and_alive_is_purged(world: World) -> None:
     plugin = await world.running()
     await world.drop()

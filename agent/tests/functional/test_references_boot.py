@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,54 +12,10 @@ from plugind.engine import enable, mounting, volumes
 from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from plugind.store import boot
-from support.engine import OPTIONS, World, until
+from support.engine import World, until
+from support.reference_steps import holders, in_background, make, methods, reboot, restart
 
 CONTAINER = "c0ffee" + "0" * 58
-CLEARED = "cleared the record of volume v"
-DID_NOT = "but its driver toy:latest did not remove it: "
-
-
-@pytest.fixture
-async def impatient(tmp_path: Path) -> AsyncIterator[World]:
-    """A world whose drivers have no time to think."""
-    options = replace(OPTIONS, list_timeout=0.05, driver_timeout=0.05)
-    async with World(tmp_path, options) as found:
-        yield found
-
-
-async def make(world: World, *names: str, driver: str = "toy") -> None:
-    for name in names:
-        await volumes.create_volume(
-            world.engine, name=name, driver=driver, options=None, labels=None
-        )
-
-
-async def reboot(world: World) -> None:
-    """Lose every process and every mount, and start again."""
-    await world.drop()
-    await world.host.close()
-    world.host.processes.clear()
-    world.machine.reboot()
-    await world.open()
-
-
-async def restart(world: World, plugin: Plugin) -> None:
-    """Let the plugin come back."""
-    world.clock.advance(await world.clock.sleeper())
-    await world.entry(plugin).settled.wait()
-
-
-async def in_background(world: World) -> None:
-    """Wait for what the start left to be done in the background."""
-    await until(lambda: not world.engine.background)
-
-
-def holders(world: World, name: str = "v") -> list[str]:
-    return [ref.holder for ref in world.engine.volume_store.mounts(name)]
-
-
-def methods(world: World, plugin: Plugin) -> list[str]:
-    return [name.rpartition(".")[2] for name, _ in world.host.calls(plugin.id)]
 
 
 # ----------------------------------------------------------------------------------------- at boot

@@ -247,6 +247,15 @@ async def test_a_secret_of_a_volume_is_told_to_no_consumer(world: World, plugin:
     assert answer.document == {"Err": "login with ******** failed"}
 
 
+async def test_a_status_shows_no_secret_to_consumers(world: World, plugin: Plugin) -> None:
+    options = {"password": "hunter-two", "user": "hunter-two", "size": "1"}
+    await ask(world, "Create", Name="v", Opts=options)
+    await world.reopen()
+    answer = await ask(world, "Get", Name="v")
+    shown = {"password": "********", "user": "********", "size": "1"}
+    assert answer.document["Volume"]["Status"] == {"options": shown}
+
+
 async def test_a_consumer_s_own_left_over_is_the_driver_s_to_judge(
     world: World, plugin: Plugin
 ) -> None:

@@ -50,7 +50,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image with a shell and its programs, as `docker save` writes it."""
     daemon.require("docker")
     if image.REASON:
-        daemon.require(image.REASON)
+        pytest.skip(image.REASON)
     raw, layers = image.busybox(Labels={"from": "a test"})
     path = tmp_path_factory.mktemp("image") / "busybox.tar"
     path.write_bytes(image.archive("busybox:latest", raw, layers))

@@ -4,25 +4,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from plugind import errors
 from plugind.store import boot
 from plugind.store.layout import Layout
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    found = Layout(
-        root=tmp_path / "root",
-        run=tmp_path / "run",
-        logs=tmp_path / "logs",
-        sockets=tmp_path / "sockets",
-    )
-    found.prepare()
-    return found
 
 
 def test_a_new_store_knows_of_no_boot(layout: Layout) -> None:

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 import json
 import stat
-from pathlib import Path
 
 import pytest
 
 from plugind import errors
 from plugind.model.container import Container
-from plugind.store import containers, layout
+from plugind.store import containers
+from plugind.store.layout import Layout
 from unit.model.test_container import ID, make
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> layout.Layout:
-    made = layout.Layout(
-        root=tmp_path / "root",
-        run=tmp_path / "run",
-        logs=tmp_path / "logs",
-        sockets=tmp_path / "sockets",
-    )
-    made.prepare()
-    return made
-
-
-@pytest.fixture
-def store(place: layout.Layout) -> containers.ContainerStore:
-    return containers.ContainerStore(place)
+def store(layout: Layout) -> containers.ContainerStore:
+    return containers.ContainerStore(layout)
 
 
 @pytest.fixture
@@ -61,12 +49,12 @@ def test_save_and_remove(store: containers.ContainerStore, container: Container)
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1}'])
 def test_a_broken_record_is_set_aside(
-    store: containers.ContainerStore, place: layout.Layout, container: Container, text: str
+    store: containers.ContainerStore, layout: Layout, container: Container, text: str
 ) -> None:
     (store.dirs(ID).root / containers.RECORD).write_text(text)
     assert store.load_readable() == []
     assert store.load_all() == ([], [ID])
-    assert [path.name for path in place.quarantine.iterdir()] == [f"{ID}-1"]
+    assert [path.name for path in layout.quarantine.iterdir()] == [f"{ID}-1"]
 
 
 def test_a_record_in_the_wrong_place(

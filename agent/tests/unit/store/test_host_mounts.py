@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,18 +13,6 @@ from plugind.store import host_mounts
 from plugind.store.layout import Layout
 
 MOUNT = HostMount(path="/srv/data", volume="v", created=("/srv/data",))
-
-
-@pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    found = Layout(
-        root=tmp_path / "root",
-        run=tmp_path / "run",
-        logs=tmp_path / "logs",
-        sockets=tmp_path / "sockets",
-    )
-    found.prepare()
-    return found
 
 
 def test_records_are_written_replaced_and_removed(layout: Layout) -> None:
