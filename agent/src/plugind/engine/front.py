@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from plugind import errors, log
 from plugind.engine import ports, references, sealing, traffic
@@ -45,9 +45,17 @@ async def answer(engine: Engine, front: Front, method: str, content: bytes, proc
     """Answer a request; an error is an answer, too. `process` is the name of who asks."""
     reply = await _answer(engine, front, method, content, process)
     # What a consumer is told ends in its logs, and in its users' terminals.
+    if method in front_.SHOWING:
+        reply = front_.with_statuses(reply, functools.partial(_redacted_status, engine, front))
     return front_.with_words(
         method, reply, lambda text: sealing.redact(engine, text, front_.volume_name(content))
     )
+
+
+def _redacted_status(engine: Engine, front: Front, volume: str, status: Any) -> Any:
+    record = engine.volumes.get(volume)
+    own = [record] if record is not None and record.driver == front.name else []
+    return sealing.redact_document(engine, status, own)
 
 
 async def _answer(engine: Engine, front: Front, method: str, content: bytes, process: str) -> Reply:

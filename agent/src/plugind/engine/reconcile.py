@@ -50,8 +50,8 @@ async def reconcile(engine: Engine) -> None:
     )
     for entry, result in zip(list(engine.entries.values()), results, strict=True):
         if isinstance(result, BaseException):
-            entry.last_error = str(result)
             log.error("cannot settle plugin", exc=result, plugin=entry.plugin.id)
+            _try_later(engine, entry, result)
     await container_boot.reconcile(engine)
     engine.spawn(stale.release_gone(engine), "release what is held by nobody")
     engine.spawn(replay.replay_local(engine), "mount local volumes again")
@@ -130,6 +130,15 @@ async def settle(engine: Engine, entry: Entry) -> None:
             supervise.watch(engine, entry)
         else:
             engine.spawn(replacement.conclude(engine, entry), f"conclude {plugin.name}")
+
+
+def _try_later(engine: Engine, entry: Entry, cause: BaseException) -> None:
+    """Have a plugin that could not be settled started as one that died, with backoff and a limit."""
+    entry.last_error = str(cause)
+    if entry.plugin.enabled and entry.supervisor is None and entry.previous is None:
+        entry.state = PluginState.BACKOFF
+        entry.settled.clear()
+        supervise.watch(engine, entry)
 
 
 def adopt(engine: Engine, entry: Entry) -> None:

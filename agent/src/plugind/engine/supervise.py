@@ -79,6 +79,7 @@ async def _restart(engine: Engine, entry: Entry) -> None:
         entry.last_error = str(exc)
         entry.advance(Trigger.EXITED)
         log.error(f"cannot restart plugin: {exc}", plugin=entry.plugin.id)
+        await _make_way(engine, entry)
         return
     entry.restarts += 1
     with entry.replaying():
@@ -86,6 +87,14 @@ async def _restart(engine: Engine, entry: Entry) -> None:
         log.info("plugin restarted", plugin=entry.plugin.id, restarts=entry.restarts)
         engine.events.plugin("restarted", entry.plugin, restarts=str(entry.restarts))
         await _replay(engine, entry)
+
+
+async def _make_way(engine: Engine, entry: Entry) -> None:
+    """Take away what stands in a start's way: a container of an earlier agent, not adopted."""
+    try:
+        await engine.runtime.purge(entry.plugin.id)
+    except (errors.PlugindError, OSError) as exc:
+        log.error(f"cannot clear away a container: {exc}", plugin=entry.plugin.id)
 
 
 async def _replay(engine: Engine, entry: Entry) -> None:

@@ -58,7 +58,9 @@ _NO_ARGUMENTS = {
     "GraphDriver.Capabilities": b"",
 }
 _METHOD = re.compile(r"[A-Za-z0-9_./-]+", re.ASCII)
-#: Methods of a volume driver that change nothing.
+#: Methods of a volume driver whose answers tell of a volume's `Status`.
+SHOWING = frozenset(f"{VOLUME}.{name}" for name in ("Get", "List"))
+#: Those that change nothing.
 READING = frozenset(f"{VOLUME}.{name}" for name in ("Get", "List", "Path", "Capabilities"))
 
 
@@ -184,6 +186,18 @@ def with_words(method: str, reply: Reply, change: Callable[[str], str]) -> Reply
     return reply if changed == error else failure(method, changed, reply.status)
 
 
+def with_statuses(reply: Reply, change: Callable[[str, Any], Any]) -> Reply:
+    """Return an answer to Get or List; `change` gets each volume's name and `Status`."""
+    answer = parse(reply.content)
+    changed = False
+    for volume in _volumes_in(answer) if isinstance(answer, dict) else ():
+        for key in [key for key in volume if key.lower() == "status"]:
+            status = change(_text(field(volume, "Name")), volume[key])
+            changed = changed or status != volume[key]
+            volume[key] = status
+    return document(answer, reply.status) if changed else reply
+
+
 def failure(method: str, text: str, status: int = 500) -> Reply:
     """Return an error in the words that the consumers of `method` read."""
     if method.startswith(IPAM + "."):
@@ -253,17 +267,20 @@ def field(found: Mapping[str, Any], name: str) -> Any:
 
 def _rescope(answer: dict[str, Any], host_path: Callable[[str], str]) -> bool:
     """Put host paths into an answer to Mount, Path, Get or List; True if something changed."""
-    listed = field(answer, "Volumes")
-    inner = [field(answer, "Volume"), *(listed if isinstance(listed, list) else ())]
     changed = False
-    for found in (answer, *inner):
-        for key in (
-            [k for k in found if k.lower() == "mountpoint"] if isinstance(found, dict) else ()
-        ):
+    for found in (answer, *_volumes_in(answer)):
+        for key in [key for key in found if key.lower() == "mountpoint"]:
             path = found.pop(key)
             found["Mountpoint"] = host_path(path) if isinstance(path, str) else ""
             changed = True
     return changed
+
+
+def _volumes_in(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the volumes that an answer to Get or List holds."""
+    listed = field(answer, "Volumes")
+    inner = [field(answer, "Volume"), *(listed if isinstance(listed, list) else ())]
+    return [volume for volume in inner if isinstance(volume, dict)]
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import checkpoint, errors, log
+from plugind import checkpoint
 from plugind.host import fs
 from plugind.model import container as container_
 from plugind.model.container import Container
@@ -68,28 +68,11 @@ class ContainerStore:
 
     def load_all(self) -> tuple[list[Container], list[str]]:
         """Return every container, and the directories set aside because they are broken."""
-        loaded, broken = [], []
-        for directory in sorted(self._layout.containers.iterdir()):
-            try:
-                loaded.append(self._load(directory))
-            except records.Broken as exc:
-                records.quarantine(self._layout, directory, exc)
-                broken.append(directory.name)
-            except (errors.PlugindError, OSError) as exc:
-                # The disk may only be failing now, so this one stays where it is.
-                log.error("container skipped: it cannot be read", path=directory, cause=exc)
-                broken.append(directory.name)
-        return loaded, broken
+        return records.load_all(self._layout, self._layout.containers, "container", self._load)
 
     def load_readable(self) -> list[Container]:
         """Return the containers that can be read, and change nothing on disk."""
-        loaded = []
-        for directory in sorted(self._layout.containers.glob("*")):
-            try:
-                loaded.append(self._load(directory))
-            except (errors.PlugindError, OSError) as exc:
-                log.error("container skipped: it cannot be read", path=directory, cause=exc)
-        return loaded
+        return records.load_readable(self._layout.containers, "container", self._load)
 
     def create(self, container: Container) -> None:
         """Make the container's directory, complete, by one rename."""

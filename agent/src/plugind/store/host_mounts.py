@@ -10,13 +10,14 @@ What is mounted is no part of it: records say what shall be, the kernel's table 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import secrets
 from pathlib import Path
 
-from plugind import checkpoint, errors, log
+from plugind import checkpoint
 from plugind.host import fs
 from plugind.model import host_mount
 from plugind.model.host_mount import HostMount
@@ -28,16 +29,9 @@ RECORD = "mount.json"
 
 def load_all(layout: Layout) -> tuple[list[HostMount], list[str]]:
     """Return every host mount by path, and the directories set aside because they are broken."""
-    loaded, broken = [], []
-    for directory in sorted(layout.mounts.iterdir()):
-        try:
-            loaded.append(_load(layout, directory))
-        except records.Broken as exc:
-            records.quarantine(layout, directory, exc)
-            broken.append(directory.name)
-        except (errors.PlugindError, OSError) as exc:
-            log.error("host mount skipped: it cannot be read", path=directory, cause=exc)
-            broken.append(directory.name)
+    loaded, broken = records.load_all(
+        layout, layout.mounts, "host mount", functools.partial(_load, layout)
+    )
     return sorted(loaded, key=lambda mount: mount.path), broken
 
 

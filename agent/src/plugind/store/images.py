@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,43 +91,19 @@ class ImageStore:
         A broken directory goes to quarantine/, one that cannot be read stays; the rest go on. A name
         that two records claim is taken from the older claim, on disk as well.
         """
-        loaded, broken = [], []
-        for directory in sorted(self._layout.images.iterdir()):
-            try:
-                loaded.append(self._load(directory))
-            except records.Broken as exc:
-                records.quarantine(self._layout, directory, exc)
-                broken.append(directory.name)
-            except (errors.PlugindError, OSError) as exc:
-                # The disk may only be failing now, so this one stays where it is.
-                log.error("image skipped: it cannot be read", path=directory, cause=exc)
-                broken.append(directory.name)
+        loaded, broken = records.load_all(self._layout, self._layout.images, "image", self._load)
         return self._settle_names(loaded), broken
 
     def load_readable(self) -> list[Image]:
         """Return the images that can be read, and change nothing on disk."""
-        loaded = []
-        for directory in sorted(self._layout.images.glob("*")):
-            try:
-                loaded.append(self._load(directory))
-            except (errors.PlugindError, OSError) as exc:
-                log.error("image skipped: it cannot be read", path=directory, cause=exc)
+        loaded = records.load_readable(self._layout.images, "image", self._load)
         return _without_older_claims(loaded)
 
     @contextlib.contextmanager
     def stage(self) -> Iterator[Stage]:
         """Give a directory with an empty rootfs; removed when the context ends uncommitted."""
-        path = self._layout.staging / secrets.token_hex(16)
-        stage = Stage(self._layout, path)
-        with records.mapped_errors("stage an image"):
-            stage.rootfs.mkdir(mode=0o755, parents=True)
-            path.chmod(0o700)
-            # Whatever the umask; a layer's own entry for its root may change it.
-            stage.rootfs.chmod(0o755)
-        try:
-            yield stage
-        finally:
-            fs.remove_tree(path)
+        with records.staged_rootfs(self._layout, "an image") as path:
+            yield Stage(self._layout, path)
 
     def save(self, image: Image) -> None:
         """Replace the image's record."""

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from plugind import checkpoint, errors, log
+from plugind import checkpoint, errors
 from plugind.host import fs
 from plugind.model import plugin as plugin_
 from plugind.model.digest import Digest
@@ -88,19 +88,12 @@ class PluginStore:
         Interrupted upgrades are finished first. A broken directory goes to quarantine/ with a log
         line, or stays where it is if it cannot be moved; the rest go on.
         """
-        loaded, broken = [], []
-        for directory in sorted(self._layout.plugins.iterdir()):
-            try:
-                self._roll_forward(directory.name)
-                loaded.append(self.load(directory.name))
-            except records.Broken as exc:
-                records.quarantine(self._layout, directory, exc)
-                broken.append(directory.name)
-            except (errors.PlugindError, OSError) as exc:
-                # The disk may only be failing now, so this one stays where it is.
-                log.error("plugin skipped: it cannot be read", plugin=directory.name, cause=exc)
-                broken.append(directory.name)
-        return loaded, broken
+
+        def load_one(directory: Path) -> Plugin:
+            self._roll_forward(directory.name)
+            return self.load(directory.name)
+
+        return records.load_all(self._layout, self._layout.plugins, "plugin", load_one)
 
     def load(self, id: str) -> Plugin:
         """Return plugin `id` as it is on disk; `records.Broken` if it is not complete."""
@@ -109,17 +102,8 @@ class PluginStore:
     @contextlib.contextmanager
     def stage(self, operation: Operation = "pull") -> Iterator[Stage]:
         """Give a directory with an empty rootfs; removed when the context ends uncommitted."""
-        path = self._layout.staging / secrets.token_hex(16)
-        stage = Stage(self._layout, path, operation)
-        with records.mapped_errors("stage a plugin"):
-            stage.rootfs.mkdir(mode=0o755, parents=True)
-            path.chmod(0o700)
-            # Whatever the umask; a layer's own entry for its root may change it.
-            stage.rootfs.chmod(0o755)
-        try:
-            yield stage
-        finally:
-            fs.remove_tree(path)
+        with records.staged_rootfs(self._layout, "a plugin") as path:
+            yield Stage(self._layout, path, operation)
 
     def save(self, plugin: Plugin) -> None:
         """Replace the plugin's record."""

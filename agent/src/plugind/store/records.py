@@ -15,13 +15,15 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from plugind import checkpoint, errors, log
 from plugind.host import fs
 from plugind.store.layout import Layout
+
+T = TypeVar("T")
 
 
 class Broken(errors.System):
@@ -65,6 +67,53 @@ def mapped_errors(what: str) -> Iterator[None]:
     except OSError as exc:
         place = f" ({os.fsdecode(exc.filename)})" if isinstance(exc.filename, (str, bytes)) else ""
         raise errors.System(f"cannot {what}: {exc.strerror}{place}") from exc
+
+
+def load_all(
+    layout: Layout, parent: Path, kind: str, load_one: Callable[[Path], T]
+) -> tuple[list[T], list[str]]:
+    """Return what `load_one` makes of every directory below `parent`, and the names of the broken.
+
+    A broken directory goes to quarantine/, one that cannot be read stays; the rest go on.
+    """
+    loaded, broken = [], []
+    for directory in sorted(parent.iterdir()):
+        try:
+            loaded.append(load_one(directory))
+        except Broken as exc:
+            quarantine(layout, directory, exc)
+            broken.append(directory.name)
+        except (errors.PlugindError, OSError) as exc:
+            # The disk may only be failing now, so this one stays where it is.
+            log.error(f"{kind} skipped: it cannot be read", path=directory, cause=exc)
+            broken.append(directory.name)
+    return loaded, broken
+
+
+def load_readable(parent: Path, kind: str, load_one: Callable[[Path], T]) -> list[T]:
+    """Return what can be read below `parent`, and change nothing on disk."""
+    loaded = []
+    for directory in sorted(parent.glob("*")):
+        try:
+            loaded.append(load_one(directory))
+        except (errors.PlugindError, OSError) as exc:
+            log.error(f"{kind} skipped: it cannot be read", path=directory, cause=exc)
+    return loaded
+
+
+@contextlib.contextmanager
+def staged_rootfs(layout: Layout, what: str) -> Iterator[Path]:
+    """Give a directory below staging/ with an empty rootfs/; removed at the end if it is still there."""
+    path = layout.staging / secrets.token_hex(16)
+    with mapped_errors(f"stage {what}"):
+        (path / "rootfs").mkdir(mode=0o755, parents=True)
+        path.chmod(0o700)
+        # Whatever the umask; a layer's own entry for its root may change it.
+        (path / "rootfs").chmod(0o755)
+    try:
+        yield path
+    finally:
+        fs.remove_tree(path)
 
 
 def quarantine(layout: Layout, directory: Path, cause: Exception) -> None:

@@ -58,20 +58,13 @@ class VolumeStore:
 
     def load_all(self) -> tuple[list[Volume], list[str]]:
         """Return every volume, and the directories set aside because they are broken."""
-        loaded, broken = [], []
-        for directory in sorted(self._layout.volumes.iterdir()):
-            try:
-                volume = self._load(directory)
-                loaded.append(volume)
-                self._load_mounts(volume.name)
-            except records.Broken as exc:
-                records.quarantine(self._layout, directory, exc)
-                broken.append(directory.name)
-            except (errors.PlugindError, OSError) as exc:
-                # The disk may only be failing now, so this one stays where it is.
-                log.error("volume skipped: it cannot be read", path=directory, cause=exc)
-                broken.append(directory.name)
-        return loaded, broken
+
+        def load_one(directory: Path) -> Volume:
+            volume = self._load(directory)
+            self._load_mounts(volume.name)
+            return volume
+
+        return records.load_all(self._layout, self._layout.volumes, "volume", load_one)
 
     def data_dir(self, name: str) -> Path:
         """Return where the driver `local` keeps the content of volume `name`."""
