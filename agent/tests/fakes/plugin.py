@@ -58,6 +58,8 @@ class VolumePlugin:
         self._data = data
         self._say = say
         self._writers: list[asyncio.StreamWriter] = []
+        self._handling: set[asyncio.Future[None]] = set()
+        self._aborted = False
 
     def words(self, word: str) -> list[str]:
         """Return the values that `word` has in the behaviour; [""] for a bare word."""
@@ -78,7 +80,7 @@ class VolumePlugin:
         path = directory / self.socket_name
         if path.exists():
             path.unlink()
-        return await asyncio.start_unix_server(self._handle, str(path))
+        return await asyncio.start_unix_server(self._connected, str(path))
 
     def go_on(self) -> None:
         """Let what waits be answered."""
@@ -87,12 +89,21 @@ class VolumePlugin:
         self.waiting.clear()
 
     def abort(self) -> None:
-        """Cut every connection, as the kernel does when a process dies."""
+        """Cut every connection, as the kernel does when a process dies; those that still come, too."""
+        self._aborted = True
         for writer in self._writers:
             writer.transport.abort()
 
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._aborted:
+            writer.transport.abort()
+            return
         self._writers.append(writer)
+        handling = asyncio.ensure_future(self._handle(reader, writer))
+        self._handling.add(handling)
+        handling.add_done_callback(self._handling.discard)
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             lines = head.split("\r\n")

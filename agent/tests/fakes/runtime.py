@@ -124,7 +124,8 @@ class FakeHost:
         """End everything."""
         for process in self.processes.values():
             process.end(SIGKILLED)
-        await asyncio.sleep(0)
+        for _ in range(5):  # what the loop has accepted already is made known, and cut
+            await asyncio.sleep(0)
 
 
 class FakeContainer:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import pytest
 
-from functional.test_references import CONTAINER, holders, in_background, make, reboot, restart
 from plugind import errors
 from plugind.engine import enable, host_mounts, mounting, volumes
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support.engine import World, until
+from support.reference_steps import CONTAINER, holders, in_background, make, reboot, restart
 
 
 async def with_broken_references(world: World) -> Plugin:

@@ -17,9 +17,8 @@ from plugind.engine import enable, mounting, remove, volumes
 from plugind.model.plugin import Plugin
 from support import invariants
 from support.engine import OPTIONS, World
-from support.reference_steps import holders, make
+from support.reference_steps import CONTAINER, holders, make
 
-CONTAINER = "c0ffee" + "0" * 58
 CLEARED = "cleared the record of volume v"
 DID_NOT = "but its driver toy:latest did not remove it: "
 

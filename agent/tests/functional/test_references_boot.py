@@ -13,10 +13,15 @@ from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from plugind.store import boot
 from support.engine import World, until
-from support.reference_steps import holders, in_background, make, methods, reboot, restart
-
-CONTAINER = "c0ffee" + "0" * 58
-
+from support.reference_steps import (
+    CONTAINER,
+    holders,
+    in_background,
+    make,
+    methods,
+    reboot,
+    restart,
+)
 
 # ----------------------------------------------------------------------------------------- at boot
 

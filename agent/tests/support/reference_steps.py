@@ -8,6 +8,8 @@ from plugind.engine import volumes
 from plugind.model.plugin import Plugin
 from support.engine import World, until
 
+CONTAINER = "c0ffee" + "0" * 58
+
 
 async def make(world: World, *names: str, driver: str = "toy") -> None:
     for name in names:
