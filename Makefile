@@ -18,6 +18,7 @@ demo: setup ## the main job on this machine, start to end
 test: setup ## every check that a change must pass
 	@$(VENV)/python scripts/check.py $(SESSIONS)
 
+test-all: export PLUGIND_NIGHTLY := 1
 test-all: setup ## that, and what runs nightly: slow tests, ansible-test sanity, newer Pythons, molecule
 	@$(VENV)/python scripts/check.py --nightly
 

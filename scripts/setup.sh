@@ -6,6 +6,7 @@
 #   scripts/setup.sh [STEP...]     steps: system venv agent collection (default: all four, in this order)
 #
 # PYTHON=/path/to/python3   the Python for .venv (3.11 to 3.13); otherwise the first one that will do
+# PLUGIND_NIGHTLY=1         what only nightly tests need, too
 # PLUGIND_SKIP_APT=1        never call apt-get, only say what is missing
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +14,9 @@ cd "$(dirname "$0")/.."
 BUILD=.build
 STAMPS=$BUILD/stamps
 VENV=.venv
+# What `make test-all` needs beside the rest: PLUGIND_NIGHTLY=1
+LISTS=(requirements/debian.txt)
+if [ -n "${PLUGIND_NIGHTLY:-}" ]; then LISTS+=(requirements/debian-nightly.txt); fi
 mkdir -p "$STAMPS" "$BUILD/log"
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -32,7 +36,7 @@ quietly() {
 
 installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# The entries of requirements/debian.txt of which nothing is installed: one line each, as written there.
+# The entries of the lists of which nothing is installed: one line each, as written there.
 missing_packages() {
     local entry names name found
     while read -r entry; do
@@ -42,7 +46,7 @@ missing_packages() {
             if installed "${name%\?}"; then found=1; fi
         done
         if [ -z "$found" ]; then echo "$entry"; fi
-    done < <(sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' requirements/debian.txt)
+    done < <(sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "${LISTS[@]}")
 }
 
 # "a|b" -> a; "a?" -> a where the archive has it, else nothing.
@@ -99,12 +103,12 @@ apt_install() {
 system() {
     local entries=() packages=() entry name
     if ! command -v dpkg-query >/dev/null; then
-        say "not a Debian: what requirements/debian.txt lists must be there already"
+        say "not a Debian: what ${LISTS[*]} lists must be there already"
         return 0
     fi
     # An optional package that the archive does not have would be looked for on every run without this stamp.
-    local stamp=$STAMPS/system want
-    want=$(sha256sum requirements/debian.txt /var/lib/dpkg/status | sha256sum)
+    local stamp=$STAMPS/system-${#LISTS[@]} want
+    want=$(sha256sum "${LISTS[@]}" /var/lib/dpkg/status | sha256sum)
     if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then return 0; fi
     mapfile -t entries < <(missing_packages)
     if [ ${#entries[@]} -gt 0 ]; then
@@ -126,7 +130,7 @@ system() {
             apt_install "${packages[@]}"
         fi
     fi
-    sha256sum requirements/debian.txt /var/lib/dpkg/status | sha256sum >"$stamp"
+    sha256sum "${LISTS[@]}" /var/lib/dpkg/status | sha256sum >"$stamp"
 }
 
 # --------------------------------------------------------------------------------------------------------------- venv
