@@ -1,7 +1,15 @@
 """Every check of the project, one session each.
 
 All of them run in the .venv that scripts/setup.sh makes: nothing is installed here, so a session costs what its
-check costs. `make test` runs the sessions marked default; `nox -s NAME -- ARGS` runs one, passing ARGS on.
+check costs. `make test` runs the sessions marked default, two at a time; `nox -s NAME -- ARGS` runs one, passing
+ARGS on.
+
+Tags say what scripts/check.py must know:
+
+    nightly    runs in `make test-all` only
+    machine    has something of this machine's to itself (accounts, /run, the paths of an installed agent): never
+               two of these at a time
+    tree       writes into the checkout, or packs it: never two of these at a time
 
 While the project grows, a room that does not exist yet is skipped. With CI=true it is a failure: a green run must
 not mean that nothing ran.
@@ -61,7 +69,9 @@ def run_pytest(session: nox.Session, room: str, *args: str, marks: str | None = 
     REPORTS.mkdir(parents=True, exist_ok=True)
     select = [] if marks is None else ["-m", marks]
     report = f"--junit-xml={REPORTS / session.name}.xml"
-    session.run("pytest", room, report, *args, *select, *session.posargs)
+    # Interrupted, pytest has daemons to end and mounts to undo.
+    patience = {"interrupt_timeout": 75, "terminate_timeout": 10}
+    session.run("pytest", room, report, *args, *select, *session.posargs, **patience)
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -160,13 +170,13 @@ def docs(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-@nox.session
+@nox.session(tags=["tree"])
 def wheel(session: nox.Session) -> None:
     """The agent's wheel comes out the same twice, and holds what it should."""
     session.run("python", "scripts/check_artifacts.py", "wheel")
 
 
-@nox.session
+@nox.session(tags=["tree"])
 def galaxy(session: nox.Session) -> None:
     """The collection's tarball can be built and holds what it should."""
     dist = BUILD / "dist"
@@ -196,7 +206,7 @@ def functional(session: nox.Session) -> None:
     run_pytest(session, "agent/tests/functional", "-n", "2")
 
 
-@nox.session
+@nox.session(tags=["machine"])
 def system(session: nox.Session) -> None:
     """Real runtimes, registry, FUSE, Podman, docker CLI, dockerd."""
     run_pytest(session, "agent/tests/system")
@@ -208,19 +218,19 @@ def collection_unit(session: nox.Session) -> None:
     run_pytest(session, "tests/unit")
 
 
-@nox.session
+@nox.session(tags=["machine"])
 def integration(session: nox.Session) -> None:
     """Modules and roles on the agent's engine and on a real dockerd."""
     run_pytest(session, "tests/integration")
 
 
-@nox.session(default=False, tags=["nightly"])
+@nox.session
 def fleet(session: nox.Session) -> None:
     """Playbooks over ssh on three hosts, each in namespaces of its own; FLEET_HOSTS for another number."""
     run_pytest(session, "tests/fleet")
 
 
-@nox.session
+@nox.session(tags=["machine"])
 def demo(session: nox.Session) -> None:
     """The main job, start to end."""
     if not existing("playbooks/demo.yml"):
