@@ -135,12 +135,6 @@ async def test_an_upgrade_that_fails_leaves_the_old_version(world: World, fault:
     await enable.enable(world.engine, "toy", timeout=0)
 
 
-async def test_the_old_versions_blobs_go(world: World) -> None:
-    plugin = await world.install(world.publish())
-    await do_upgrade(world, world.publish(tag="v2"))
-    assert not world.engine.content.has(plugin.layers[0])
-
-
 async def test_volumes_survive_an_upgrade(world: World) -> None:
     await world.running()
     await volumes.create_volume(world.engine, name="v", driver="toy", options=None, labels=None)

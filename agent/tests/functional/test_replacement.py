@@ -40,7 +40,7 @@ async def test_a_new_version_runs_with_old_and_new_settings(world: World) -> Non
     assert first.exited.done()
     assert (world.layout.rootfs(plugin.id) / "version").read_bytes() == b"v2"
     assert (entry.state, entry.previous, entry.holds) == (PluginState.RUNNING, None, 0)
-    assert not world.engine.content.has(plugin.layers[0])
+    assert new.previous_version == plugin.version
     invariants.check(world.layout.root)
     (ref,) = world.engine.volume_store.mounts("v")
     assert mount_calls(world, plugin) == [{"Name": "v", "ID": ref.id}]

@@ -7,7 +7,8 @@
 2. `enabled` on disk means that the plugin's socket answered: asked by the tests, which know
 3. a mount reference is there for everything that a driver has mounted: the same
 4. nothing under ingest/ staging/ trash/ is needed, so after a start nothing is there
-5. no path outside is touched, and no blob stays that nobody names
+5. no path outside is touched, and no blob stays that nobody names: a plugin, for its present and its
+   previous version, or the undo log, by a manifest
 """
 
 from __future__ import annotations
@@ -42,14 +43,32 @@ def check(root: Path) -> None:
         assert {"plugin.json", "rootfs"} <= names <= _INNER, (directory, names)
         record = json.loads((directory / "plugin.json").read_bytes())
         assert record["id"] == directory.name
-        needed |= {record["manifest_digest"], record["config_digest"], *record["layers"]}
+        for version in filter(None, (record, record.get("previous_version"))):
+            needed |= {version["manifest_digest"], version["config_digest"], *version["layers"]}
     for directory in sorted((root / "volumes").iterdir()):
         assert (directory / "volume.json").is_file(), directory
     check_images(root)
     stored = {f"sha256:{path.name}" for path in (root / "blobs" / "sha256").iterdir()}
+    needed |= named_by_undo(root) & stored
     assert needed == stored, (needed - stored, stored - needed)
     for name in ("ingest", "staging", "trash", "quarantine"):
         assert not list((root / name).iterdir()), (name, list((root / name).iterdir()))
+
+
+def named_by_undo(root: Path) -> set[str]:
+    """Return the blobs of the versions that the undo log goes back to."""
+    path = root / "undo.json"
+    if not path.exists():
+        return set()
+    found = set()
+    for plugin in json.loads(path.read_bytes())["declaration"].get("plugins", ()):
+        digest = plugin.get("source", "").partition("@")[2]
+        manifest = root / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        if digest and manifest.exists():
+            document = json.loads(manifest.read_bytes())
+            blobs = [document["config"], *document["layers"]]
+            found |= {digest, *(blob["digest"] for blob in blobs)}
+    return found
 
 
 def check_images(root: Path) -> None:

@@ -209,6 +209,8 @@ class Engine:
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
     writers: int = 0
     keep_blobs: bool = False
+    #: What going back from the last change needs; see `undo_log`.
+    undo_blobs: frozenset[Digest] = frozenset()
     background: set[asyncio.Task[None]] = field(default_factory=set)
     degraded: str | None = None
 

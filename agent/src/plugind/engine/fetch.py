@@ -3,7 +3,9 @@
 """Fetching a plugin's content: manifest, config, layers into a staged rootfs.
 
 Privileges are compared before any layer moves. Download, hashing, decompression and extraction of
-a layer overlap; nothing is read twice.
+a layer overlap; nothing is read twice. What is named by the digest of a manifest and is in the store
+with all its blobs comes from there, so that going back needs no registry: a digest means the same
+content wherever it lies.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import checkpoint, errors
+from plugind import checkpoint, errors, log
 from plugind.engine import ending, ports
 from plugind.engine.context import Engine
 from plugind.model import config as config_
 from plugind.model import manifest as manifest_
 from plugind.model import privileges
 from plugind.model.credentials import Credentials
+from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor, Manifest
 from plugind.model.reference import Reference
 from plugind.store import pipeline
@@ -39,11 +42,42 @@ class Resolved:
 async def resolve(engine: Engine, ref: Reference, credentials: Credentials | None) -> Resolved:
     """Return manifest and config of `ref`; an ordinary image is refused."""
     ref = ref.with_default_tag()
-    manifest = await engine.registry.resolve(ref, credentials)
-    manifest_.require_plugin(manifest, str(ref))
-    raw = await engine.registry.fetch_bytes(ref, manifest.config, credentials)
+    manifest = await asyncio.to_thread(_find_stored, engine, ref)
+    if manifest is not None:
+        raw = await asyncio.to_thread(engine.content.read, manifest.config.digest)
+    else:
+        manifest = await engine.registry.resolve(ref, credentials)
+        manifest_.require_plugin(manifest, str(ref))
+        raw = await engine.registry.fetch_bytes(ref, manifest.config, credentials)
     config = config_.parse_config(raw)
     return Resolved(ref=ref, manifest=manifest, config=config, config_raw=raw)
+
+
+def read_manifest(engine: Engine, digest: Digest) -> Manifest | None:
+    """Return a plugin's manifest that the store has; None if it has none under that digest.
+
+    One that is there and cannot be read, or is not a plugin's, counts as none. Blocking.
+    """
+    if not engine.content.has(digest):
+        return None
+    try:
+        raw = engine.content.read(digest)
+        manifest = manifest_.parse(raw, manifest_.DOCKER_MANIFEST, str(digest))
+        if isinstance(manifest, Manifest):
+            manifest_.require_plugin(manifest, str(digest))
+            return manifest
+    except errors.PlugindError as exc:
+        log.warning(f"cannot use what is stored: {exc}", digest=digest)
+    return None
+
+
+def _find_stored(engine: Engine, ref: Reference) -> Manifest | None:
+    """Return the manifest that `ref` pins by digest, if nothing of it has to be fetched."""
+    manifest = None if ref.digest is None else read_manifest(engine, ref.digest)
+    if manifest is None:
+        return None
+    blobs = (manifest.config, *manifest.layers)
+    return manifest if all(engine.content.has(blob.digest) for blob in blobs) else None
 
 
 def require_accepted(resolved: Resolved, accepted: privileges.Privileges) -> None:

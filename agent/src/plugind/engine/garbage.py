@@ -3,7 +3,8 @@
 """Delete the blobs that no installed plugin needs.
 
 Collection follows the records, manifests included, so that a later push of a pulled plugin still
-finds its layers (the original deletes them). Blobs of operations under way are pinned; while a
+finds its layers (the original deletes them), and going back to the version before needs no registry.
+What the undo log names stays for the same reason. Blobs of operations under way are pinned; while a
 plugin is being created nothing is collected, as its digests are known only in the end; nor while
 there are records that could not be read, as nobody knows what they need.
 """
@@ -30,10 +31,10 @@ async def collect(engine: Engine) -> None:
 
 
 def _is_needed(engine: Engine, digest: Digest) -> bool:
-    if engine.writers or engine.keep_blobs or digest in engine.pins:
+    if engine.writers or engine.keep_blobs or digest in engine.pins or digest in engine.undo_blobs:
         return True
     return any(
-        digest in version.blobs
+        digest in version.kept_blobs
         for entry in engine.entries.values()
         for version in (entry.plugin, entry.previous)
         if version is not None

@@ -33,7 +33,7 @@ from plugind.engine.context import Engine, Entry
 from plugind.model import privileges, settings
 from plugind.model.credentials import Credentials
 from plugind.model.plugin import Plugin
-from plugind.model.reference import Reference
+from plugind.model.reference import Reference, parse
 from plugind.store.plugins import Stage
 
 
@@ -120,7 +120,8 @@ async def _replace(engine: Engine, entry: Entry, stage: Stage, new: Plugin, time
 
 
 def _next_version(old: Plugin, resolved: fetch.Resolved) -> Plugin:
-    """Return the record of the new version, with the user's settings."""
+    """Return the record of the new version, with the user's settings, and with the way back."""
+    same = resolved.manifest.digest == old.manifest_digest
     return replace(
         old.confirmed(),
         config=resolved.config,
@@ -128,8 +129,18 @@ def _next_version(old: Plugin, resolved: fetch.Resolved) -> Plugin:
         config_digest=resolved.manifest.config.digest,
         manifest_digest=resolved.manifest.digest,
         layers=tuple(layer.digest for layer in resolved.manifest.layers),
-        remote=install.plugin_reference(resolved.ref),
+        remote=_reference(old, resolved),
+        previous_version=old.previous_version if same else old.version,
     )
+
+
+def _reference(old: Plugin, resolved: fetch.Resolved) -> str:
+    """Return `PluginReference`; who goes back to the previous version gets back its tag, too."""
+    before, ref = old.previous_version, resolved.ref
+    if before is not None and before.remote and ref.digest == before.manifest_digest:
+        same = parse(before.remote).repository == ref.repository
+        return before.remote if same else install.plugin_reference(ref)
+    return install.plugin_reference(ref)
 
 
 def _set_version(

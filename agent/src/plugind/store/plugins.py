@@ -210,9 +210,9 @@ class PluginStore:
         """
         found: set[Digest] = set()
         for directory in self._layout.plugins.iterdir():
-            found.update(self.load(directory.name).blobs)
+            found.update(self.load(directory.name).kept_blobs)
             previous = self.previous(directory.name)
-            found.update(previous.blobs if previous else ())
+            found.update(previous.kept_blobs if previous else ())
         return found
 
     def _load_from(self, id: str, directory: Path) -> Plugin:

@@ -11,7 +11,7 @@ import pytest
 from plugind import errors
 from plugind.model import config, plugin, settings
 from plugind.model.digest import Digest
-from plugind.model.plugin import Plugin
+from plugind.model.plugin import Plugin, Version
 from plugind.model.secrets import DEFAULT
 
 RAW = json.dumps(
@@ -76,6 +76,38 @@ def test_settings_to_go_back_to_are_on_record_until_they_are_confirmed(installed
     assert "settings_before" not in installed.to_record()
     assert "first" in unconfirmed.secrets(DEFAULT)
     assert "first" not in repr(unconfirmed)
+
+
+def test_what_an_upgrade_replaced_and_what_is_unverified_are_on_record(installed: Plugin) -> None:
+    before = Version(
+        remote="docker.io/acme/driver:0",
+        manifest_digest=Digest.of(b"old manifest"),
+        config_digest=Digest.of(b"old config"),
+        layers=(Digest.of(b"one"),),
+    )
+    upgraded = replace(installed, previous_version=before, unverified=True)
+    record = json.loads(json.dumps(upgraded.to_record()))
+    assert plugin.from_record(record) == upgraded
+    assert record["previous_version"]["remote"] == "docker.io/acme/driver:0"
+    assert set(upgraded.kept_blobs) == {*installed.blobs, *before.blobs}
+    assert installed.kept_blobs == installed.blobs
+    shown = upgraded.to_native_json()
+    assert shown["Unverified"] is True
+    assert shown["PreviousVersion"] == {
+        "PluginReference": "docker.io/acme/driver:0",
+        "ManifestDigest": str(Digest.of(b"old manifest")),
+        "ConfigDigest": str(Digest.of(b"old config")),
+        "Layers": [str(Digest.of(b"one"))],
+    }
+    assert upgraded.to_json() == installed.to_json()
+
+
+def test_a_record_of_0_1_has_no_version_before(installed: Plugin) -> None:
+    record = installed.to_record()
+    assert not {"previous_version", "unverified"} & record.keys()
+    loaded = plugin.from_record(record)
+    assert (loaded.previous_version, loaded.unverified) == (None, False)
+    assert not {"PreviousVersion", "Unverified"} & loaded.to_native_json().keys()
 
 
 def test_the_record_keeps_the_config_as_written(installed: Plugin) -> None:
