@@ -204,7 +204,8 @@ async def test_a_plugin_that_drops_the_connection_is_an_answer(
 
 
 async def test_other_interfaces(world: World) -> None:
-    types = ("docker.networkdriver/1.0", "docker.ipamdriver/1.0", "docker.authz/1.0")
+    kinds = ("networkdriver", "ipamdriver", "authz", "secretprovider")
+    types = [f"docker.{kind}/1.0" for kind in kinds]
     answers = (
         "NetworkDriver.GwAllocCheck:404:404 page not found",
         'NetworkDriver.Join:200:{"Err": "no bridge"}',
@@ -212,6 +213,7 @@ async def test_other_interfaces(world: World) -> None:
         'IpamDriver.RequestPool:200:{"Err": "pool full"}',
         'IpamDriver.ReleasePool:500:{"Error": "gone"}',
         'AuthZPlugin.AuthZReq:200:{"Allow": false, "Msg": "no", "Err": "x"}',
+        'SecretProvider.GetSecret:200:{"Value": "c2VjcmV0", "DoNotReuse": true}',
     )
     plugin = await world.running(interface=interface(*types))
     world.host.behave(plugin.id, ";".join(f"answer={answer}" for answer in answers))
@@ -222,8 +224,9 @@ async def test_other_interfaces(world: World) -> None:
         ("IpamDriver.RequestPool", 200, b'{"Err": "pool full", "Error": "pool full"}\n'),
         ("IpamDriver.ReleasePool", 500, b'{"Err": "gone", "Error": "gone"}\n'),
         ("AuthZPlugin.AuthZReq", 200, b'{"Allow": false, "Msg": "no", "Err": "x"}'),
+        ("SecretProvider.GetSecret", 200, b'{"Value": "c2VjcmV0", "DoNotReuse": true}'),
     ):
-        answer = await ask(world, method, {"NetworkID": "n"})
+        answer = await ask(world, method, {"NetworkID": "n", "SecretName": "s"})
         assert (answer.status, answer.content) == (status, content), method
     empty = await ask(world, "IpamDriver.RequestPool")
     assert empty.status == 400
