@@ -16,6 +16,7 @@ from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
+from plugind.model.verify import Verify
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -124,6 +125,21 @@ class Target(Protocol):
         """
         ...
 
+    async def probe(self, name: str, verify: Verify) -> None:
+        """Try once whether an enabled plugin serves; an error says what did not work.
+
+        One try takes `verify.timeout` seconds at most, and whatever it made is gone afterwards, as
+        far as that is possible; the error says what is left. No error has an option's value in it.
+        """
+        ...
+
+    async def set_unverified(self, name: str, flag: bool) -> None:
+        """Remember that the plugin was changed and not verified since, or that it was verified.
+
+        An engine that cannot remember it does nothing.
+        """
+        ...
+
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the Engine API object, secrets included, or None if there is no such plugin."""
         ...
@@ -138,6 +154,46 @@ class Target(Protocol):
 
     async def info(self) -> Mapping[str, Any]:
         """Say what the engine is: at least Name and Version."""
+        ...
+
+
+class UndoLog(Protocol):
+    """Where the declaration that undoes the last change of an engine is kept, across crashes.
+
+    There is one record, of the last change: `{"id", "state", "rollback", "declaration", ...}`. Its state
+    is `running` until `done` was called, and errors are `errors.PlugindError`.
+    """
+
+    async def begin(self, document: Mapping[str, Any], *, rollback: bool) -> str:
+        """Record, before anything is changed, how it is undone; return the new change's id.
+
+        Replaces the record of the change before. `rollback`: a run that does not come to its end is
+        to be undone when the agent starts.
+        """
+        ...
+
+    async def done(self, change: str) -> None:
+        """Record that the run has come to its end: from now on only an operator undoes it."""
+        ...
+
+    async def drop(self, change: str) -> None:
+        """Remove the record, because there is nothing left to undo."""
+        ...
+
+    async def last(self) -> Mapping[str, Any] | None:
+        """Return the record of the last change, None if there is none."""
+        ...
+
+
+class Clock(Protocol):
+    """Time for what is tried again."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
         ...
 
 

@@ -4,10 +4,14 @@
 
     target = FakeTarget(registry={"docker.io/x/y:1": Remote(config)})
     target.fail["enable"] = errors.PluginFailed("...")     # the next enable raises this
+    target.fail_at[3] = errors.System("...")               # the third call that changes something does
+    target.broken["x:latest"] = errors.Unavailable("...")  # what every probe of that plugin says
     target.calls                                           # what was called, in order
 
-Like a Docker Engine it refuses to set or upgrade an enabled plugin and to stop one that is in
-use; with `in_place=True` it does so in place, as the agent's engine does.
+A version that was installed once can be had again by its digest, with or without a registry.
+
+Like a Docker Engine it refuses to set or upgrade an enabled plugin and to stop one that is in use;
+with `in_place=True` it does so in place, as the agent's engine does.
 """
 
 from __future__ import annotations
@@ -23,8 +27,13 @@ from plugind.model import observed, privileges, settings
 from plugind.model.digest import Digest
 from plugind.model.host_mount import HostMount
 from plugind.model.plugin import Plugin
+from plugind.model.verify import Verify
 
 Progress = Any
+READS = (
+    "observe", "offer", "inspect_plugin", "inspect_volume", "inspect_mount", "info", "options",
+    "probe", "set_unverified",
+)  # fmt: skip
 
 
 @dataclass
@@ -54,33 +63,30 @@ class FakeTarget:
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
     mounts: dict[str, dict[str, Any]] = field(default_factory=dict)
     left: str = ""
-    fail: dict[str, Exception] = field(default_factory=dict)
+    fail: dict[str, BaseException] = field(default_factory=dict)
+    fail_at: dict[int, BaseException] = field(default_factory=dict)
+    broken: dict[str, Exception] = field(default_factory=dict)
+    unverified: set[str] = field(default_factory=set)
+    kept: dict[str, tuple[str, Remote]] = field(default_factory=dict)
     calls: list[tuple[Any, ...]] = field(default_factory=list)
     created: int = 0
 
     def names(self) -> list[str]:
         """The names of the calls so far that change something."""
-        reads = (
-            "observe",
-            "offer",
-            "inspect_plugin",
-            "inspect_volume",
-            "inspect_mount",
-            "info",
-            "options",
-        )
-        return [call[0] for call in self.calls if call[0] not in reads]
+        return [call[0] for call in self.calls if call[0] not in READS]
 
     def _called(self, method: str, *args: Any) -> None:
         self.calls.append((method, *args))
         if method in self.fail:
             raise self.fail.pop(method)
+        if method not in READS and len(self.names()) in self.fail_at:
+            raise self.fail_at.pop(len(self.names()))
 
     async def observe(self) -> observed.Observation:
         self._called("observe")
         known = self.plugins.values() if self.knows_config else ()
         return observed.Observation(
-            plugins=tuple(plugin.to_native_json(clear=True) for plugin in self.plugins.values()),
+            plugins=tuple(self._shown(plugin) for plugin in self.plugins.values()),
             volumes=tuple(self.volumes.values()),
             mounts=tuple(self.mounts.values()),
             digests={plugin.id: str(plugin.manifest_digest) for plugin in known},
@@ -186,6 +192,7 @@ class FakeTarget:
         if self._plugin(name).enabled and not force:
             raise errors.Conflict(f"plugin {name} is enabled")
         del self.plugins[name]
+        self.unverified.discard(name)
         for volume in [v for v in self.volumes.values() if v["Driver"] == name]:
             del self.volumes[volume["Name"]]
 
@@ -219,13 +226,25 @@ class FakeTarget:
         del self.mounts[path]
         return self.left if force else ""
 
+    async def probe(self, name: str, verify: Verify) -> None:
+        self._called("probe", name)
+        if not self._plugin(name).enabled:
+            raise errors.Unavailable(f"plugin {name} is disabled")
+        if name in self.broken:
+            raise self.broken[name]
+
+    async def set_unverified(self, name: str, flag: bool) -> None:
+        self._called("set_unverified", name, flag)
+        self._plugin(name)
+        (self.unverified.add if flag else self.unverified.discard)(name)
+
     async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
         self._called("inspect_mount", path)
         return self.mounts.get(path)
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         self._called("inspect_plugin", name)
-        return self.plugins[name].to_native_json(clear=True) if name in self.plugins else None
+        return self._shown(self.plugins[name]) if name in self.plugins else None
 
     async def inspect_volume(self, name: str) -> Mapping[str, Any] | None:
         self._called("inspect_volume", name)
@@ -234,13 +253,23 @@ class FakeTarget:
     async def info(self) -> Mapping[str, Any]:
         return {"Name": "fake", "Version": "0"}
 
+    def _shown(self, plugin: Plugin) -> dict[str, Any]:
+        mark = {"Unverified": True} if plugin.name in self.unverified else {}
+        return {**plugin.to_native_json(clear=True), **mark}
+
     def _remote(self, ref: Any) -> Remote:
+        if ref.digest and str(ref.digest) in self.kept:
+            return self.kept[str(ref.digest)][1]
         if str(ref) not in self.registry:
             raise errors.NotFound(f"cannot resolve {ref}: not found")
         return self.registry[str(ref)]
 
     def _stored(self, ref: Any) -> str:
-        return str(ref.without_tag() if ref.digest else ref)
+        """Return where a version came from, the first time that it was installed."""
+        remote = self._remote(ref)
+        named = str(ref.without_tag() if ref.digest else ref)
+        kept = self.kept.setdefault(str(remote.digest), (named, remote))
+        return kept[0] if ref.digest else named
 
     def _plugin(self, name: str) -> Plugin:
         if name not in self.plugins:

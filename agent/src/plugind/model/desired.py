@@ -4,8 +4,9 @@
 
 `parse_declaration` turns a JSON document into `Desired`. The published schema
 (`declaration.schema.json`) says which shapes there are; this file adds what a schema cannot say:
-references parse, names are canonical, nothing is declared twice. Every problem is reported at
-once, with its path, and no problem's text repeats a value that may be a secret.
+references parse, names are canonical, nothing is declared twice, what a plugin requires is there.
+Every problem is reported at once, with its path, and no problem's text repeats a value that may be
+a secret.
 
 Values are what the engine will see: `1` becomes "1", `true` becomes "true"; a null option, label
 or variable is the same as none, so it is left alone.
@@ -14,21 +15,23 @@ or variable is the same as none, so it is left alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from plugind import errors
-from plugind.model import host_mount, schema
+from plugind.model import host_mount, requires, schema
 from plugind.model import reference as reference_
 from plugind.model.credentials import Credentials
 from plugind.model.host_mount import MOUNTED, HostMount
 from plugind.model.reference import Reference
 from plugind.model.secrets import MASK, OPTIONS_LABEL, SecretPolicy, parse_names
+from plugind.model.verify import CHANGED, Verify
 
 ENABLED, PRESENT, DISABLED, ABSENT = "enabled", "present", "disabled", "absent"
 NEVER, OPTIONS_CHANGED, ALWAYS = "never", "options-changed", "always"
 LOCAL = "local"
+PLUGINS, VOLUMES, MOUNTS = "plugins", "volumes", "mounts"
 T = TypeVar("T")
 _PRIVATE_PATH = re.compile(r"\.(credentials|settings|options)\b")
 
@@ -48,7 +51,10 @@ class DesiredSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredPlugin:
-    """One plugin. `name` is canonical; `grant` None means whatever the plugin asks for."""
+    """One plugin. `name` is canonical; `grant` None means whatever the plugin asks for.
+
+    `requires` are canonical names of the same declaration's plugins.
+    """
 
     name: str
     source: Reference | None = None
@@ -60,6 +66,8 @@ class DesiredPlugin:
     credentials: Credentials | None = None
     timeout: float = 30.0
     force: bool = False
+    requires: tuple[str, ...] = ()
+    verify: Verify | None = None
 
     @property
     def resource(self) -> str:
@@ -74,6 +82,8 @@ class DesiredPlugin:
         yield from policy.find_in_args(self.settings.args or ())
         given = self.credentials or Credentials()
         yield from filter(None, (given.password, given.identity_token, given.registry_token))
+        if self.verify is not None:
+            yield from self.verify.secrets(policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +138,17 @@ class DesiredMount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """A whole declaration."""
+    """A whole declaration.
+
+    prune     of these kinds, what is on the host and is not declared is removed
+    rollback  what a run has done is undone if any of it fails
+    """
 
     plugins: tuple[DesiredPlugin, ...] = ()
     volumes: tuple[DesiredVolume, ...] = ()
     mounts: tuple[DesiredMount, ...] = ()
+    prune: frozenset[str] = frozenset()
+    rollback: bool = False
 
 
 def parse_declaration(document: Any) -> Desired:
@@ -163,9 +179,17 @@ def parse_declaration(document: Any) -> Desired:
     found += _twice("mounts", [mount.mount.path for mount in mounts])
     found += _twice("plugins", [plugin.name for plugin in plugins])
     found += _twice("volumes", [volume.name for volume in volumes])
+    if not found:  # else what is missing may be what could not be read
+        found += _requirements(plugins)
     if found:
         raise _invalid(found)
-    return Desired(plugins=tuple(plugins), volumes=tuple(volumes), mounts=tuple(mounts))
+    return Desired(
+        plugins=tuple(plugins),
+        volumes=tuple(volumes),
+        mounts=tuple(mounts),
+        prune=frozenset(document.get("prune") or ()),
+        rollback=document.get("rollback", any(plugin.verify for plugin in plugins)),
+    )
 
 
 def canonical_driver(text: str) -> str:
@@ -187,10 +211,11 @@ def _plugin(entry: Mapping[str, Any], path: str) -> DesiredPlugin:
         if source is None:
             raise errors.InvalidParameter(f"{path}: one of name and source is needed")
         name = source.tagged().familiar
+    state = entry.get("state", ENABLED)
     return DesiredPlugin(
         name=name,
         source=None if source is None else source.with_default_tag(),
-        state=entry.get("state", ENABLED),
+        state=state,
         grant=_grant(entry.get("grant", {})),
         grant_declared="grant" in entry,
         settings=_settings(entry.get("settings") or {}, f"{path}.settings"),
@@ -198,6 +223,45 @@ def _plugin(entry: Mapping[str, Any], path: str) -> DesiredPlugin:
         credentials=_credentials(entry.get("credentials")),
         timeout=float(entry.get("timeout", 30)),
         force=entry.get("force", False),
+        requires=tuple(_requires(entry.get("requires") or (), f"{path}.requires")),
+        verify=_verify(entry.get("verify", False), state, f"{path}.verify"),
+    )
+
+
+def _requires(names: Iterable[str], path: str) -> Iterator[str]:
+    for position, text in enumerate(names):
+        name = _parsed(reference_.canonical_name, text, f"{path}[{position}]")
+        if name is not None:
+            yield name
+
+
+def _requirements(plugins: list[DesiredPlugin]) -> Iterator[str]:
+    return requires.problems(
+        [plugin.name for plugin in plugins],
+        {plugin.name: plugin.requires for plugin in plugins},
+        {plugin.name for plugin in plugins if plugin.state == ABSENT},
+    )
+
+
+def _verify(given: bool | Mapping[str, Any], state: str, path: str) -> Verify | None:
+    if given is False:
+        return None
+    if state in (DISABLED, ABSENT):
+        raise errors.InvalidParameter(f"{path}: a plugin that is declared {state} serves nothing")
+    document = {} if given is True else given
+    volume = document.get("volume")
+    options = None if volume is None else _scalars(volume.get("options")) or {}
+    _require_values(options or {}, f"{path}.volume.options")
+    activate = document.get("activate", True)
+    if not activate and options is None:
+        raise errors.InvalidParameter(
+            f"{path}: nothing is verified with neither activate nor volume"
+        )
+    return Verify(
+        activate=activate,
+        volume=options,
+        timeout=float(document.get("timeout", 30)),
+        when=document.get("when", CHANGED),
     )
 
 

@@ -70,6 +70,7 @@ class ObservedPlugin:
 
     `secret_settings` and `secret_options` are what its labels and callers have named so far.
     `holders` lose their volumes if it goes, `disturbed` also if it only stops for a moment.
+    `unverified`: it was changed, and its verification has not passed since.
     """
 
     id: str
@@ -83,6 +84,7 @@ class ObservedPlugin:
     disturbed: tuple[str, ...] = ()
     secret_settings: frozenset[str] = frozenset()
     secret_options: frozenset[str] = frozenset()
+    unverified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +228,7 @@ def _plugin(
         disturbed=disturbed,
         secret_settings=frozenset(document.get("SecretSettings") or ()),
         secret_options=frozenset(document.get("SecretOptions") or ()),
+        unverified=bool(document.get("Unverified")),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from plugind import errors
 from plugind.model import desired, schema
 from plugind.model.secrets import DEFAULT
+from plugind.model.verify import Verify
 
 DIGEST = "sha256:" + "ab" * 32
 
@@ -184,7 +185,7 @@ def test_the_schema_is_a_schema_that_describes_everything() -> None:
 
     document = schema.load_schema("declaration")
     Draft202012Validator.check_schema(document)
-    for name in ("plugin", "volume"):
+    for name in ("plugin", "volume", "mount", "verify"):
         undescribed = [
             key
             for key, value in document["$defs"][name]["properties"].items()
@@ -236,3 +237,71 @@ def test_what_has_a_wrong_shape_is_not_quoted(document: object) -> None:
     text = problem_of(document)
     assert "hunter2" not in text
     assert "is not of type" in text
+
+
+def test_what_a_plugin_requires_is_canonical_and_declared() -> None:
+    plugins = [{"source": "a", "requires": ["docker.io/library/b"]}, {"name": "b"}]
+    assert desired.parse_declaration({"plugins": plugins}).plugins[0].requires == ("b:latest",)
+    bad = [
+        {"source": "a", "requires": ["b", "none", "c"]},
+        {"name": "b", "requires": ["a"]},
+        {"name": "c", "state": "absent", "requires": ["d"]},
+        {"name": "d", "state": "absent"},
+    ]
+    text = problem_of({"plugins": bad})
+    assert '.plugins[0].requires[1]: "none:latest" is not declared' in text
+    assert '.plugins[0].requires[2]: "c:latest" is declared absent' in text
+    assert "cannot require itself: a:latest -> b:latest -> a:latest" in text
+    assert '[2]: "d' not in text
+    assert ".plugins[0].requires[0]: " in problem_of(
+        {"plugins": [{"name": "a", "requires": ["B"]}]}
+    )
+
+
+def test_a_verification() -> None:
+    assert one_plugin().verify is None
+    assert one_plugin(verify=False).verify is None
+    assert one_plugin(verify=True).verify == Verify()
+    assert one_plugin(verify={}).verify == Verify(activate=True, volume=None, timeout=30)
+    given = {"activate": False, "volume": {"options": {"n": 1, "z": None}}, "timeout": 0.5}
+    verify = one_plugin(verify={**given, "when": "always"}, state="present").verify
+    assert verify == Verify(activate=False, volume={"n": "1"}, timeout=0.5, when="always")
+    no_options = one_plugin(verify={"volume": {}}).verify
+    assert no_options is not None
+    assert no_options.volume == {}
+
+
+@pytest.mark.parametrize(
+    ("declared", "problem"),
+    [
+        ({"state": "absent", "verify": True}, ".verify: a plugin that is declared absent serves"),
+        ({"state": "disabled", "verify": {}}, ".verify: a plugin that is declared disabled"),
+        ({"verify": {"activate": False}}, ".verify: nothing is verified"),
+        ({"verify": {"timeout": 0}}, ".verify.timeout: "),
+        ({"verify": {"when": "never"}}, ".verify.when: "),
+        ({"verify": {"volume": {"option": {"password": "hunter2"}}}}, ".verify.volume: "),
+        ({"verify": {"volume": {"options": {"x": "********"}}}}, ".verify.volume.options.x: "),
+        ({"verify": {"volume": {"options": {"x": ["hunter2"]}}}}, ".verify.volume.options.x: is"),
+    ],
+)
+def test_a_verification_that_cannot_be_meant(declared: dict[str, object], problem: str) -> None:
+    text = problem_of({"plugins": [{"source": "x", **declared}]})
+    assert f".plugins[0]{problem}" in text
+    assert "hunter2" not in text
+
+
+def test_a_probe_volume_s_secrets() -> None:
+    plugin = one_plugin(verify={"volume": {"options": {"password": "hunter2", "o": "a"}}})
+    assert "hunter2" not in repr(plugin)
+    assert list(plugin.secrets(DEFAULT)) == ["hunter2"]
+
+
+def test_what_is_pruned_and_when_a_run_is_undone() -> None:
+    verified = {"plugins": [{"source": "x", "verify": True}]}
+    assert not desired.parse_declaration({}).rollback
+    assert desired.parse_declaration({"rollback": True}).rollback
+    assert desired.parse_declaration(verified).rollback
+    assert not desired.parse_declaration({**verified, "rollback": False}).rollback
+    kinds = ["plugins", "volumes", "mounts"]
+    assert desired.parse_declaration({"prune": kinds}).prune == set(kinds)
+    assert ".prune[0]: " in problem_of({"prune": ["images"]})
