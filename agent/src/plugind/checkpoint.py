@@ -89,6 +89,12 @@ NAMES = (
     "image-save:after-commit",
     "image-remove:before-commit",
     "image-remove:after-commit",
+    "undo-begin:before-commit",
+    "undo-begin:after-commit",
+    "undo-done:before-commit",
+    "undo-done:after-commit",
+    "undo-drop:before-commit",
+    "undo-drop:after-commit",
 )
 
 hook: Callable[[str], None] | None = None

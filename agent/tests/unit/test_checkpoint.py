@@ -31,6 +31,8 @@ def names_in_source() -> set[str]:
                     name.replace("{operation}", value)
                     for value in ("remove", "volume-remove", "image-remove")
                 )
+            elif "{change}" in name:
+                found.update(name.replace("{change}", v) for v in ("undo-begin", "undo-done"))
             else:
                 found.add(name)
     return found

@@ -5,6 +5,7 @@
 root/                      0700
 |-- format                 the number of this layout; a newer one is never written to
 |-- secret.key             what secrets are digested with, see secret_key
+|-- undo.json              how to go back from the last change, see undo
 |-- blobs/sha256/<hex>     committed content
 |-- ingest/                content on its way in; never needed after a crash, swept at boot
 |-- staging/               plugins and volumes on their way in; the same
@@ -51,6 +52,11 @@ class Layout:
     def secret_key(self) -> Path:
         """The key with which secrets are digested."""
         return self.root / "secret.key"
+
+    @property
+    def undo(self) -> Path:
+        """How to go back from the last change."""
+        return self.root / "undo.json"
 
     @property
     def blobs(self) -> Path:

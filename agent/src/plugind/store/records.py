@@ -117,16 +117,21 @@ def staged_rootfs(layout: Layout, what: str) -> Iterator[Path]:
 
 
 def quarantine(layout: Layout, directory: Path, cause: Exception) -> None:
-    """Set a broken directory aside for the operator, or leave it if it cannot be moved."""
-    taken = {entry.name for entry in layout.quarantine.iterdir()}
-    number = next(n for n in range(1, len(taken) + 2) if f"{directory.name}-{n}" not in taken)
-    target = layout.quarantine / f"{directory.name}-{number}"
+    """Set what is broken aside for the operator, or leave it if it cannot be moved."""
+    set_aside(layout.quarantine, directory, cause)
+
+
+def set_aside(quarantine_: Path, path: Path, cause: Exception) -> None:
+    """Move what is broken, a directory or a file, to a directory that keeps such things."""
+    taken = {entry.name for entry in quarantine_.iterdir()}
+    number = next(n for n in range(1, len(taken) + 2) if f"{path.name}-{n}" not in taken)
+    target = quarantine_ / f"{path.name}-{number}"
     try:
-        os.rename(directory, target)
-        fs.fsync_dir(layout.quarantine)
-        fs.fsync_dir(directory.parent)
+        os.rename(path, target)
+        fs.fsync_dir(quarantine_)
+        fs.fsync_dir(path.parent)
     except OSError as exc:
-        log.error(f"broken record left in place: {exc.strerror}", path=directory, cause=cause)
+        log.error(f"broken record left in place: {exc.strerror}", path=path, cause=cause)
     else:
         log.error("broken record set aside", path=target, cause=cause)
 
