@@ -2,18 +2,23 @@
 """Look into what we ship.
 
 check_artifacts.py wheel            build the agent's wheel twice: same bytes, right contents
-check_artifacts.py collection DIR   the one tarball in DIR: the wheel is in, nothing of the workshop is
+check_artifacts.py collection DIR   build the tarball into DIR, and once more from a copy of the checkout: same bytes,
+                                    the wheel is in, nothing of the workshop is
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from build_collection import build as build_collection
 
 ROOT = Path(__file__).resolve().parent.parent
 # An installed collection may only rely on these; the rest is for people and for Galaxy.
@@ -48,8 +53,37 @@ def check_wheel() -> Iterator[str]:
     print(f"{wheel.relative_to(ROOT)} sha256:{digests[0]} {wheel.stat().st_size} bytes")
 
 
+def copy_checkout(target: Path) -> None:
+    """All that a commit would have, and the wheel; made in another order, at another time."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    wheels = [path.relative_to(ROOT) for path in (ROOT / "roles/agent/files").glob("plugind-*.whl")]
+    for name in sorted([*filter(None, listed.split("\0")), *map(str, wheels)], reverse=True):
+        if (ROOT / name).exists():  # one that was deleted is still in the index
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name, follow_symlinks=False)
+            shutil.copymode(ROOT / name, target / name, follow_symlinks=False)
+
+
+def check_same(tarball: Path) -> Iterator[str]:
+    """Whether a copy of the checkout makes the same tarball."""
+    with tempfile.TemporaryDirectory() as name:
+        copy_checkout(Path(name, "copy"))
+        again = build_collection(Path(name), Path(name, "copy"))
+        if again.read_bytes() == tarball.read_bytes():
+            return
+        lists = []
+        for path in (tarball, again):
+            with tarfile.open(path) as archive:
+                lists.append({member.name for member in archive.getmembers()})
+    yield f"{tarball.name}: two builds, two tarballs"
+    for name in sorted(lists[0] ^ lists[1]):
+        yield f"{tarball.name}: {name} is in one and not in the other: does git know it?"
+
+
 def check_collection(folder: Path) -> Iterator[str]:
-    (tarball,) = folder.glob("*.tar.gz")
+    tarball = build_collection(folder, ROOT)
+    yield from check_same(tarball)
     with tarfile.open(tarball) as archive:
         names = [member.name for member in archive.getmembers() if member.isfile()]
     for top in sorted({name.split("/")[0] for name in names} - RUNTIME - PEOPLE - GALAXY):
@@ -62,7 +96,8 @@ def check_collection(folder: Path) -> Iterator[str]:
         yield f"{tarball.name}: one agent wheel wanted, found {wheels}"
     if tarball.stat().st_size > GALAXY_LIMIT:
         yield f"{tarball.name}: {tarball.stat().st_size} bytes, Galaxy takes {GALAXY_LIMIT}"
-    print(f"{tarball.name}: {len(names)} files, {tarball.stat().st_size} bytes")
+    digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
+    print(f"{tarball.name} sha256:{digest} {len(names)} files, {tarball.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

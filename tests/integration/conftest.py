@@ -41,7 +41,7 @@ def registry(workplace: Path) -> Iterator[str]:
 def directories(workplace: Path) -> dict[str, Path]:
     """The example plugin's data directories: tag 1 asks for nothing, tag 2 for privileges."""
     daemon.require("mmdebstrap")
-    cache = ROOT / ".build" / "plugin-cache"
+    cache = ROOT / ".build" / "rootfs"
     built = {}
     for tag, config in (("1", "config.json"), ("2", "config-privileges.json")):
         built[tag] = workplace / f"localdir-{tag}"

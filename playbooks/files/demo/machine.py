@@ -10,8 +10,8 @@
     machine.py release DEMO_SERVER   stop the servers, remove what was not there before
     machine.py leftovers      print what is left of an agent or a demo; fail if there is anything
 
-Everything of the demo's own lies in /run/plugind-demo, and what Podman has in /var/lib/plugind-demo, because
-programs may not be run in /run. If the first exists, a demo runs or was cut off.
+Everything of the demo's own lies in /run/plugind-demo, and the plugin's build and what Podman has in
+/var/lib/plugind-demo, because programs may not be run in /run. If the first exists, a demo runs or was cut off.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def make_podman() -> None:
     podman, program = shutil.which("podman"), PLACE / "bin" / "podman"
     program.parent.mkdir()
     if podman:
-        STORAGE.mkdir(mode=0o700)
+        STORAGE.mkdir(mode=0o700, exist_ok=True)
         program.write_text(PODMAN.format(podman=podman, storage=STORAGE))
         program.chmod(0o755)
     print(program.parent)
