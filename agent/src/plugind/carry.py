@@ -1,64 +1,173 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Carrying plans out: read once, plan, do each step, read back what changed.
+"""Carrying declarations out: read once, plan, do each step, read back what changed.
 
-    apply: observe -> read offers, compare options -> plan -> [steps] -> inspect -> Result
+    apply      observe -> prune -> read offers, compare options -> plan -> [steps] -> inspect -> Result
+    roll_back  the same with the declaration that undoes the last change
+    resume     the same for a run that was interrupted, as far as it is possible
 
-A failed step stops what depends on it; other resources go on. What a failure leaves behind:
-
-* an install whose set or enable fails is removed again, so nothing is left;
-* what an engine changes in place it puts back by itself, and its error says so;
-* a plugin that was only to be stopped for a moment is enabled again, with its old version or
-  settings, if the upgrade or the set failed;
-* anything else is reported as it is.
+`carry_steps` does the steps, `carry_rollback` undoes a run that fails.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from plugind import errors, log
+from plugind import carry_rollback, carry_steps, errors
+from plugind.carry_steps import Hands, SystemClock
 from plugind.model import (
     confidential,
     masking,
     observed,
     outcome,
     plan,
-    plan_settings,
+    plan_prune,
     reference,
-    steps,
+    undo,
 )
-from plugind.model.desired import Desired, DesiredPlugin
-from plugind.model.observed import Observation, Observed, Offer
-from plugind.model.outcome import DONE, FAILED, PLANNED, SKIPPED, Outcome, Result
-from plugind.model.reference import Reference
-from plugind.model.steps import Plan, State, Step
-from plugind.target import Progress, Target, ignore_progress
+from plugind.model import desired as desired_
+from plugind.model.desired import Desired
+from plugind.model.observed import Observation, Observed
+from plugind.model.outcome import PLANNED, Result, Run
+from plugind.model.steps import Plan
+from plugind.target import Clock, Progress, Target, UndoLog, ignore_progress
+
+RUNNING = "running"
+INTERRUPTED = "undoes a run that was interrupted"
 
 
 async def apply(
-    desired: Desired, target: Target, *, dry_run: bool, progress: Progress = ignore_progress
+    desired: Desired,
+    target: Target,
+    *,
+    dry_run: bool,
+    progress: Progress = ignore_progress,
+    undo_log: UndoLog | None = None,
+    clock: Clock | None = None,
 ) -> Result:
-    """Make `desired` true on `target`, or, as a dry run, say how."""
+    """Make `desired` true on `target`, or, as a dry run, say how.
+
+    With an `undo_log`, how the change is undone is on record before the first step.
+    """
     observation = await target.observe()
-    world = await complete(desired, target, observed.read(observation))
+    seen = observed.read(observation)
+    desired = plan_prune.extend(desired, seen)
+    world = await carry_steps.complete(desired, target, seen)
     plan_ = plan.plan(desired, world)
-    if plan_.problems:
-        run = outcome.refuse(plan_)
-    elif dry_run:
-        run = outcome.Run(plan_, [outcome.of_step(step, PLANNED) for step in plan_.steps])
+    run = _unstarted(plan_, dry_run=dry_run)
+    if run is None:
+        hands = Hands(target=target, progress=progress, clock=clock or SystemClock())
+        run = await carry_rollback.change(desired, world, plan_, hands, undo_log)
+    return await _conclude(desired, world, observation, run, target, dry_run=dry_run)
+
+
+def require_change(record: Mapping[str, Any] | None, change: str | None) -> Mapping[str, Any]:
+    """Return the record of the last change of a host, if it is the one that is meant.
+
+    NotFound if there is none; Conflict if it is another one than `change`, None being the last one.
+    """
+    if record is None:
+        raise errors.NotFound("cannot roll back: there is no change to go back from")
+    if change is not None and change != record["id"]:
+        raise errors.Conflict(
+            f"cannot roll back change {change}: the last change of this host is {record['id']}"
+        )
+    return record
+
+
+def read_way_back(record: Mapping[str, Any]) -> Desired:
+    """Return the declaration in the record of a change; System if it cannot be read."""
+    try:
+        return desired_.parse_declaration(record["declaration"])
+    except errors.InvalidParameter as exc:
+        raise errors.System(f"cannot roll back change {record['id']}: {exc}") from exc
+
+
+async def roll_back(
+    record: Mapping[str, Any],
+    target: Target,
+    *,
+    undo_log: UndoLog,
+    dry_run: bool,
+    progress: Progress = ignore_progress,
+) -> Result:
+    """Undo the change on record because an operator asks for it, or, as a dry run, say how.
+
+    It may be long ago, so what is in use is not taken away. The record goes when all is undone.
+    """
+    observation = await target.observe()
+    seen = observed.read(observation)
+    wanted = undo.settle(undo.gently(read_way_back(record)), seen)
+    world = await carry_steps.complete(wanted, target, seen)
+    plan_ = plan.plan(wanted, world)
+    run = _unstarted(plan_, dry_run=dry_run)
+    if run is None:
+        run = await carry_steps.carry_out(plan_, Hands(target=target, progress=progress))
+        await _end(run, record, undo_log)
     else:
-        run = await carry_out(plan_, target, progress)
+        run.change = record["id"]
+    return await _conclude(wanted, world, observation, run, target, dry_run=dry_run)
+
+
+async def resume(record: Mapping[str, Any], target: Target, *, undo_log: UndoLog) -> Result | None:
+    """Settle the record of a run that was interrupted, by a kill or a power cut.
+
+    Undoes it if it was to be undone in case of a failure, and returns what became of that; otherwise
+    leaves that to an operator and returns None.
+    """
+    if record["state"] != RUNNING:
+        return None
+    if not record["rollback"]:
+        await undo_log.done(record["id"])
+        return None
+    observation = await target.observe()
+    seen = observed.read(observation)
+    wanted = undo.settle(read_way_back(record), seen)
+    world = await carry_steps.complete(wanted, target, seen)
+    run = await carry_rollback.go_back(wanted, world, Hands(target=target), INTERRUPTED)
+    await _end(run, record, undo_log)
+    if run.failures:
+        await undo_log.done(record["id"])
+    return await _conclude(wanted, world, observation, run, target, dry_run=False)
+
+
+async def _end(run: Run, record: Mapping[str, Any], undo_log: UndoLog) -> None:
+    """Remove the record of a change that was undone; keep it if some of it was not."""
+    if run.failures:
+        run.change = record["id"]
+        return
+    await undo_log.drop(record["id"])
+    run.rolled_back = bool(run.done)
+
+
+def _unstarted(plan_: Plan, *, dry_run: bool) -> Run | None:
+    """Return the run of a plan that is not carried out, None of one that is."""
+    if plan_.problems:
+        return outcome.refuse(plan_)
+    if dry_run:
+        return Run(plan_, [outcome.of_step(step, PLANNED) for step in plan_.steps])
+    return None
+
+
+async def _conclude(
+    desired: Desired,
+    world: Observed,
+    observation: Observation,
+    run: Run,
+    target: Target,
+    *,
+    dry_run: bool,
+) -> Result:
+    """Read back what the run has touched, and return the result, without secrets."""
     documents: dict[str, Mapping[str, Any]] = {
         f"plugin/{p['Name']}": p for p in observation.plugins
     }
     documents |= {f"volume/{v['Name']}": v for v in observation.volumes}
     documents |= {f"mount/{m['Path']}": m for m in observation.mounts or ()}
     if not dry_run:
-        await read_back(target, run, documents)
+        await _read_back(target, run, documents)
     names = confidential.name_secrets(desired, world, documents)
     shown = confidential.mask_documents(desired, world, documents)
     result = outcome.conclude(
@@ -68,147 +177,7 @@ async def apply(
     return replace(result, secrets=names).redacted(redact)
 
 
-async def complete(desired: Desired, target: Target, world: Observed) -> Observed:
-    """Add what the registry offers and which options differ, as far as the plan needs it."""
-    needs = plan.needs(desired, world)
-    offers: dict[str, Offer] = {}
-    refusals: dict[str, str] = {}
-    drift: dict[str, tuple[str, ...]] = {}
-    for plugin in needs.offers:
-        try:
-            offers[plugin.name] = await target.offer(_source(plugin), plugin.credentials)
-        except errors.PlugindError as exc:
-            refusals[plugin.name] = str(exc)  # becomes a problem of the plan
-    for volume in needs.comparisons:
-        drift[volume.name] = await target.differing_options(volume.name, volume.options or {})
-    return replace(world, offers=offers, refusals=refusals, drift=drift)
-
-
-async def carry_out(plan_: Plan, target: Target, progress: Progress) -> outcome.Run:
-    """Do the steps in order; what depends on a failed one is skipped."""
-    run = outcome.Run(plan_, [])
-    run.after = dict(plan_.before)
-    stopped: dict[int, str] = {}
-    for position, step in enumerate(plan_.steps):
-        blocker = next((d for d in step.depends if d in stopped), None)
-        if blocker is not None:
-            stopped[position] = stopped[blocker]
-            run.note(outcome.of_step(step, SKIPPED, f"needs what failed: {stopped[blocker]}"))
-            continue
-        run.touched.add(step.resource)
-        try:
-            left = await do(step, target, progress)
-        except Exception as exc:  # noqa: BLE001 - one resource's surprise must not hide what was done
-            stopped[position] = step.describe()
-            run.note(outcome.of_step(step, FAILED, _cause(step, exc)))
-            await recover(run, step, target)
-        else:
-            run.note(outcome.of_step(step, DONE))
-            run.notes += [left] if left else []
-            run.after[step.resource] = step.after
-    return run
-
-
-async def do(step: Step, target: Target, progress: Progress) -> str:
-    """Carry one step out; return what of it could not be done although it is done."""
-    if step.kind == steps.MOUNT_REMOVE:
-        wanted_mount = step.wanted_mount
-        return await target.unmount(wanted_mount.mount.path, force=wanted_mount.force)
-    if step.kind == steps.MOUNT_CREATE:
-        wanted_mount = step.wanted_mount
-        allow_nonempty = wanted_mount.allow_nonempty
-        await target.mount(wanted_mount.mount, allow_nonempty=allow_nonempty)
-        return ""
-    if step.kind == steps.VOLUME_REMOVE:
-        return await target.remove_volume(step.wanted_volume.name, force=step.wanted_volume.force)
-    if step.kind == steps.VOLUME_CREATE:
-        volume = step.wanted_volume
-        options, labels = volume.options or {}, volume.labels or {}
-        await target.create_volume(volume.name, step.driver, options, labels)
-        return ""
-    await _do_plugin(step, target, progress)
-    return ""
-
-
-async def _do_plugin(step: Step, target: Target, progress: Progress) -> None:
-    wanted = step.wanted_plugin
-    if step.kind in (steps.PLUGIN_INSTALL, steps.PLUGIN_UPGRADE):
-        pull = target.install if step.kind == steps.PLUGIN_INSTALL else target.upgrade
-        if step.in_place:
-            pull = functools.partial(
-                target.upgrade_in_place, arguments=step.arguments or (), timeout=wanted.timeout
-            )
-        granted = step.offer.privileges if step.offer else ()
-        await pull(wanted.name, _source(wanted), granted, wanted.credentials, progress)
-    elif step.kind == steps.PLUGIN_SET:
-        arguments = step.arguments
-        if arguments is None:
-            arguments = await _arguments(wanted, target)
-        if arguments and step.in_place:
-            await target.set_in_place(wanted.name, arguments, wanted.timeout)
-        elif arguments:
-            await target.set(wanted.name, arguments)
-    elif step.kind == steps.PLUGIN_ENABLE:
-        await target.enable(wanted.name, wanted.timeout)
-    elif step.kind == steps.PLUGIN_DISABLE:
-        # What a short stop disturbs is the plan's to weigh, and it has; an engine counts every volume.
-        await target.disable(wanted.name, force=wanted.force or step.temporary)
-    else:
-        await target.remove(wanted.name, force=wanted.force)
-
-
-async def recover(run: outcome.Run, failed: Step, target: Target) -> None:
-    """Undo what a failed step's predecessors did, where leaving it would be wrong."""
-    if failed.plugin is None:
-        return
-    name, resource = failed.plugin.name, failed.resource
-    done = {o.action for o in run.outcomes if o.resource == resource and o.status == DONE}
-    if steps.PLUGIN_INSTALL in done:
-        text = f"remove plugin {name}, which this run had installed"
-        undo = Undo(steps.PLUGIN_REMOVE, text, steps.GONE)
-        await _attempt(run, failed, undo, target.remove(name, force=True))
-        return
-    if failed.kind in (steps.PLUGIN_UPGRADE, steps.PLUGIN_SET) and run.has_stopped(resource):
-        again: State = {**run.after[resource], "state": "enabled"}
-        undo = Undo(steps.PLUGIN_ENABLE, f"enable plugin {name} again", again)
-        await _attempt(run, failed, undo, target.enable(name, failed.plugin.timeout))
-    if failed.kind == steps.PLUGIN_UPGRADE or steps.PLUGIN_UPGRADE in done:
-        state = run.after[resource]
-        run.notes.append(f"plugin {name} is now {state['state']}, at {state['source']}")
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """A call that undoes something: what it is called in the result, and where it leads."""
-
-    action: str
-    text: str
-    after: State
-
-
-async def _attempt(run: outcome.Run, failed: Step, undo: Undo, call: Awaitable[None]) -> None:
-    noted = Outcome(
-        resource=failed.resource,
-        action=undo.action,
-        status=DONE,
-        description=undo.text,
-        reason=f"undoes, because this failed: {failed.describe()}",
-        before=run.after[failed.resource],
-        after=undo.after,
-    )
-    try:
-        await call
-    except Exception as exc:  # noqa: BLE001 - the first failure stays the one that is reported
-        log.error("cannot undo", exc=exc, resource=failed.resource, action=undo.action)
-        noted = replace(noted, status=FAILED, reason=str(exc), after=noted.before)
-    else:
-        run.after[failed.resource] = undo.after
-    run.outcomes.append(noted)
-
-
-async def read_back(
-    target: Target, run: outcome.Run, documents: dict[str, Mapping[str, Any]]
-) -> None:
+async def _read_back(target: Target, run: Run, documents: dict[str, Mapping[str, Any]]) -> None:
     """Replace the documents of what this run touched by what the engine says now."""
     for resource in sorted(run.touched):
         kind, _, name = resource.partition("/")
@@ -266,25 +235,3 @@ def _wanted_names(names: object, what: str) -> set[str] | None:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise errors.InvalidParameter(f"invalid query: .{what} is neither null nor a list of names")
     return set(names)
-
-
-async def _arguments(wanted: DesiredPlugin, target: Target) -> tuple[str, ...]:
-    """Compute what to set on a plugin whose config could not be read before it was pulled."""
-    document = await target.inspect_plugin(wanted.name)
-    if document is None:
-        raise errors.NotFound(f'cannot set: plugin "{wanted.name}" not found')
-    plugin = observed.read(Observation(plugins=(document,))).plugins[wanted.name]
-    return plan_settings.require_changes(plugin.config, plugin.settings, wanted.settings)
-
-
-def _source(wanted: DesiredPlugin) -> Reference:
-    if wanted.source is None:
-        raise TypeError(f"{wanted.resource} has no source")  # the planner saw to that
-    return wanted.source
-
-
-def _cause(step: Step, exc: Exception) -> str:
-    if isinstance(exc, errors.PlugindError):
-        return str(exc)
-    log.error("a step failed with an unexpected error", exc=exc, step=step.describe())
-    return f"{type(exc).__name__}: {exc}"

@@ -258,8 +258,8 @@ class FakeTarget:
         return {**plugin.to_native_json(clear=True), **mark}
 
     def _remote(self, ref: Any) -> Remote:
-        if ref.digest and str(ref.digest) in self.kept:
-            return self.kept[str(ref.digest)][1]
+        if str(ref.without_tag()) in self.kept:
+            return self.kept[str(ref.without_tag())][1]
         if str(ref) not in self.registry:
             raise errors.NotFound(f"cannot resolve {ref}: not found")
         return self.registry[str(ref)]
@@ -268,7 +268,8 @@ class FakeTarget:
         """Return where a version came from, the first time that it was installed."""
         remote = self._remote(ref)
         named = str(ref.without_tag() if ref.digest else ref)
-        kept = self.kept.setdefault(str(remote.digest), (named, remote))
+        pinned = f"{ref.repository}@{remote.digest}"
+        kept = self.kept.setdefault(pinned, (named, remote))
         return kept[0] if ref.digest else named
 
     def _plugin(self, name: str) -> Plugin:

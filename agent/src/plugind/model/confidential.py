@@ -26,7 +26,12 @@ def name_secrets(
         args = list(plugin.settings.args or ())
         if policy.mask_args(args) != args:
             found.append(secrets.ARGS)
-        named[plugin.resource] = tuple(sorted(found))
+        if plugin.verify is not None:
+            # A client that shows what it was given hides the probe volume's options by these names.
+            options = (plugin.verify.volume or {}).items()
+            of_volume = _probe_policy(plugin, world, documents)
+            found += [n for n, value in options if of_volume.mask(n, value) != value]
+        named[plugin.resource] = tuple(sorted(set(found)))
     for volume in desired.volumes:
         policy = _volume_policy(volume, world, documents)
         options = (volume.options or {}).items()
@@ -54,6 +59,8 @@ def redactor(
     known = secrets.KnownValues()
     for plugin in desired.plugins:
         known.add(plugin.secrets(_plugin_policy(plugin, world, {})))
+        if plugin.verify is not None:
+            known.add(plugin.verify.secrets(_probe_policy(plugin, world, {})))
     for volume in desired.volumes:
         known.add(volume.secrets(_volume_policy(volume, world, {})))
     for document in plugins:
@@ -69,6 +76,13 @@ def redactor(
 def _plugin_policy(plugin: DesiredPlugin, world: Observed, documents: Documents) -> SecretPolicy:
     return world.plugin_policy(plugin.name, plugin.secret_settings).naming(
         documents.get(plugin.resource, {}).get("SecretSettings") or ()
+    )
+
+
+def _probe_policy(plugin: DesiredPlugin, world: Observed, documents: Documents) -> SecretPolicy:
+    """Return which options of a plugin's probe volume are secrets: as of any volume of its."""
+    return world.volume_policy(plugin.name, plugin.secret_settings).naming(
+        documents.get(plugin.resource, {}).get("SecretOptions") or ()
     )
 
 

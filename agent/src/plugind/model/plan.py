@@ -14,6 +14,10 @@ contacts no registry. `plan` is the whole of dry run, diff and idempotence:
     4. volumes go whose driver was disabled until now
     5. volumes are created
     6. volumes are mounted on the host
+    7. plugins are verified; then what nothing else waits for of 1 and 2 goes: volumes and plugins,
+       whose removal cannot be undone
+
+A plugin's steps come after those of the plugins that it requires, its removal before theirs.
 
 If anything cannot be done for a reason that can be known now, the plan has problems and none of
 its steps is to be carried out.
@@ -24,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plugind.model import desired as desired_
-from plugind.model import plan_mounts, plan_plugins, plan_volumes
+from plugind.model import plan_mounts, plan_plugins, plan_verify, plan_volumes, requires
 from plugind.model.desired import Desired, DesiredPlugin, DesiredVolume
 from plugind.model.observed import Observed
 from plugind.model.steps import Draft, Plan
@@ -72,8 +76,8 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     for volume in leaving:
         if volume not in late:
             plan_volumes.remove_volume(draft, volume)
-    # sorted() is stable: absent ones first, the others in declared order.
-    for plugin in sorted(desired.plugins, key=lambda p: p.state != desired_.ABSENT):
+    plugins = in_order(desired)
+    for plugin in plugins:
         plan_plugins.plan_plugin(draft, plugin)
     for volume in late:
         plan_volumes.remove_volume(draft, volume)
@@ -83,4 +87,16 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     for mount in desired.mounts:
         if mount.state != desired_.ABSENT:
             plan_mounts.plan_mount(draft, mount)
-    return draft.finish()
+    for plugin in plugins:
+        plan_verify.plan_verification(draft, plugin)
+    return plan_verify.defer_removals(draft.finish())
+
+
+def in_order(desired: Desired) -> list[DesiredPlugin]:
+    """Return the plugins in the order of their steps: absent ones first."""
+    plugins = {plugin.name: plugin for plugin in desired.plugins}
+    needed = {name: plugin.requires for name, plugin in plugins.items()}
+    absent = [name for name, plugin in plugins.items() if plugin.state == desired_.ABSENT]
+    others = [name for name in plugins if name not in absent]
+    order = requires.order(absent, requires.inverted(needed)) + requires.order(others, needed)
+    return [plugins[name] for name in order]

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from plugind.model import desired as desired_
+from plugind.model import requires
 from plugind.model.desired import Desired, DesiredMount, DesiredPlugin, DesiredVolume
 from plugind.model.observed import Observed, Offer
 
@@ -27,6 +29,7 @@ PLUGIN_SET = "plugin-set"
 PLUGIN_ENABLE = "plugin-enable"
 PLUGIN_DISABLE = "plugin-disable"
 PLUGIN_REMOVE = "plugin-remove"
+PLUGIN_VERIFY = "plugin-verify"
 VOLUME_CREATE = "volume-create"
 VOLUME_REMOVE = "volume-remove"
 MOUNT_CREATE = "mount-create"
@@ -41,6 +44,9 @@ class Step:
                 plugin's config is known
     in_place    the plugin runs before and afterwards, and with what it had if this fails
     temporary   a disable that a later step of this plan undoes
+    watches     of a verification: the resources a change of which leaves the plugin unverified, if
+                this plan changes one of them
+    unverified  of a verification: the plugin counts as unverified until it has passed
     """
 
     kind: str
@@ -57,10 +63,17 @@ class Step:
     arguments: tuple[str, ...] | None = field(default=None, repr=False)
     in_place: bool = False
     temporary: bool = False
+    watches: tuple[str, ...] = ()
+    unverified: bool = False
 
     def describe(self) -> str:
         """Say what the step does, for check mode and for people."""
         return self.text
+
+    @property
+    def changes(self) -> bool:
+        """False for a step that only looks."""
+        return self.kind != PLUGIN_VERIFY
 
     @property
     def wanted_plugin(self) -> DesiredPlugin:
@@ -102,6 +115,11 @@ class Plan:
     before: Mapping[str, State] = field(default_factory=dict)
     after: Mapping[str, State] = field(default_factory=dict)
 
+    @property
+    def changes(self) -> bool:
+        """True if carrying the plan out changes anything."""
+        return any(step.changes for step in self.steps)
+
 
 class Draft:
     """A plan being written. Lives within one call of `plan.plan` only."""
@@ -117,6 +135,8 @@ class Draft:
         self.warnings: list[str] = []
         #: positions of the volume removals that a plugin's disable or remove waits for
         self.released: dict[str, list[int]] = {}
+        #: by a plugin's resource, the resources whose last steps its own steps wait for
+        self.waits = _waits(desired)
 
     def start(self, resource: str, state: State) -> None:
         """Say what state a declared resource is in before the plan."""
@@ -126,9 +146,12 @@ class Draft:
         self, kind: str, resource: str, text: str, after: State, *, depends: tuple[int, ...] = (),
         **details: Any,
     ) -> int:  # fmt: skip
-        """Append a step that depends on the resource's previous one; return its position."""
-        previous = self.last.get(resource)
-        chain = () if previous is None else (previous,)
+        """Append a step; return its position.
+
+        It depends on the resource's previous one, and on the last ones of what the resource requires.
+        """
+        before = (resource, *self.waits.get(resource, ()))
+        chain = [self.last[other] for other in before if other in self.last]
         step = Step(
             kind=kind,
             resource=resource,
@@ -160,3 +183,18 @@ class Draft:
             before=dict(sorted(self.before.items())),
             after=dict(sorted(self.now.items())),
         )
+
+
+def _waits(desired: Desired) -> dict[str, tuple[str, ...]]:
+    """Return what plugins wait for: for what they require, and to be removed for who requires them."""
+    needed = {plugin.name: plugin.requires for plugin in desired.plugins}
+    needing = requires.inverted(needed)
+    absent = {p.name for p in desired.plugins if p.state == desired_.ABSENT}
+    found: dict[str, tuple[str, ...]] = {}
+    for plugin in desired.plugins:
+        if plugin.name in absent:
+            others = [name for name in requires.reach(plugin.name, needing) if name in absent]
+        else:
+            others = requires.reach(plugin.name, needed)
+        found[plugin.resource] = tuple(f"plugin/{name}" for name in others)
+    return found
