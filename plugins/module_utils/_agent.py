@@ -42,8 +42,11 @@ class AgentError(Exception):
 
 def arguments(verb: str, params: Mapping[str, Any], *, check_mode: bool) -> list[str]:
     """Return the agent's arguments. They are seen by everyone on the host: no secret belongs here."""
-    argv = [verb, "-", "--json"]
-    if check_mode and verb == "apply":
+    if verb == "rollback":
+        argv = [verb, *([params["id"]] if params.get("id") else []), "--json"]
+    else:
+        argv = [verb, "-", "--json"]
+    if check_mode and verb in ("apply", "rollback"):
         argv.append("--dry-run")
     for option in ("engine", "socket"):
         if params.get(option):

@@ -4,14 +4,16 @@
 """A module's parameters -> the JSON document that the agent reads. Pure.
 
 PRIVATE to this collection. Four documents: a declaration for `plugind apply`, a list of names for `plugind query`,
-orders for `plugind build` and `plugind run`. What the user left out is left out here too, so that the agent's
-defaults count.
+orders for `plugind build` and `plugind run`; `plugind rollback` reads none. What the user left out is left out here
+too, so that the agent's defaults count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from ansible.module_utils.parsing.convert_bool import boolean
 
 
 class Invalid(ValueError):
@@ -24,6 +26,7 @@ VERBS = {
     "volume": "apply",
     "volume_mount": "apply",
     "apply": "apply",
+    "rollback": "rollback",
     "plugin_build": "build",
     "run": "run",
     "plugin_info": "query",
@@ -33,8 +36,10 @@ VERBS = {
 
 def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Return what the agent's verb for this kind reads on its standard input."""
+    if kind == "rollback":
+        return {}
     if kind == "plugin":
-        return {"plugins": [plugin(params)], "volumes": []}
+        return {"plugins": [plugin(params)], "volumes": [], **_given(params, "rollback")}
     if kind == "volume":
         return {"plugins": [], "volumes": [volume(params)]}
     if kind == "volume_mount":
@@ -43,6 +48,7 @@ def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[
         declared = {
             "plugins": [plugin(item) for item in params.get("plugins") or []],
             "volumes": [volume(item) for item in params.get("volumes") or []],
+            **_given(params, "prune", "rollback"),
         }
         if params.get("mounts") is not None:
             declared["mounts"] = [mount(item) for item in params["mounts"]]
@@ -60,7 +66,9 @@ def document(kind: str, params: Mapping[str, Any], *, check_mode: bool) -> dict[
 
 def plugin(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return one plugin of a declaration."""
-    declared = _given(params, "name", "source", "state", "timeout", "force", "secret_settings")
+    declared = _given(
+        params, "name", "source", "state", "timeout", "force", "secret_settings", "requires"
+    )
     where = declared.get("name") or declared.get("source") or "plugin"
     if params.get("grant") is not None:
         declared["grant"] = grant(params["grant"], where)
@@ -68,7 +76,47 @@ def plugin(params: Mapping[str, Any]) -> dict[str, Any]:
         declared["settings"] = settings(params["settings"], where)
     if params.get("credentials") is not None:
         declared["credentials"] = _credentials(params["credentials"])
+    verified = verify(params.get("verify"), where)
+    if verified is not None:
+        declared["verify"] = verified
     return declared
+
+
+def verify(value: Any, where: str) -> Any:
+    """Return how a plugin is verified: true, a mapping, or None if it is not."""
+    if not isinstance(value, Mapping):
+        return True if _flag(value or False, f"{where}: verify") else None
+    declared = {str(key): item for key, item in value.items() if item is not None}
+    if "activate" in declared:
+        declared["activate"] = _flag(declared["activate"], f"{where}: verify.activate")
+    if "timeout" in declared:
+        declared["timeout"] = _seconds(declared["timeout"], f"{where}: verify.timeout")
+    if "volume" in declared:
+        declared["volume"] = _probe(declared["volume"], f"{where}: verify.volume")
+    return declared
+
+
+def _probe(value: Any, where: str) -> dict[str, Any]:
+    """Return the volume that is made for a moment; `{}` is one without options."""
+    options = value.get("options") if isinstance(value, Mapping) else value
+    if not isinstance(value, Mapping) or not isinstance(options, (Mapping, type(None))):
+        raise Invalid(f"{where}: want a mapping with options")
+    others = {str(key): item for key, item in value.items() if key != "options"}
+    return {**others, "options": _texts(options or {}, f"{where}.options")}
+
+
+def _flag(value: Any, where: str) -> bool:
+    try:
+        return boolean(value)
+    except TypeError:
+        raise Invalid(f"{where}: want true, false or a mapping, not {value!r}") from None
+
+
+def _seconds(value: Any, where: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Invalid(f"{where}: want a number of seconds, not {value!r}") from None
 
 
 def volume(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ansible_collections.plugind.engine.plugins.module_utils import (
 )
 
 #: Parameters that hold values under names of the plugin's own.
-_UNJUDGED = frozenset(("settings", "options", "plugins", "volumes"))
+_UNJUDGED = frozenset(("settings", "options", "plugins", "volumes", "verify"))
 
 
 class EngineModule(AnsibleModule):

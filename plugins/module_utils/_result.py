@@ -79,16 +79,22 @@ def _first(answer: Answer, key: str) -> Any:
     return found[0] if found else {}
 
 
+def _way_back(answer: Answer) -> dict[str, Any]:
+    return {"undo": answer.get("undo"), "rolled_back": bool(answer.get("rolled_back"))}
+
+
 def _plugin(answer: Answer) -> dict[str, Any]:
-    return {"plugin": _first(answer, "plugins"), "steps": _steps(answer)}
+    return {"plugin": _first(answer, "plugins"), "steps": _steps(answer), **_way_back(answer)}
 
 
 def _volume(answer: Answer) -> dict[str, Any]:
-    return {"volume": _first(answer, "volumes"), "steps": _steps(answer)}
+    first, undo = _first(answer, "volumes"), answer.get("undo")
+    return {"volume": first, "steps": _steps(answer), "undo": undo}
 
 
 def _mount(answer: Answer) -> dict[str, Any]:
-    return {"mount": _first(answer, "mounts"), "steps": _steps(answer)}
+    first, undo = _first(answer, "mounts"), answer.get("undo")
+    return {"mount": first, "steps": _steps(answer), "undo": undo}
 
 
 def _apply(answer: Answer) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def _apply(answer: Answer) -> dict[str, Any]:
         "volumes": _listed(answer, "volumes"),
         "mounts": _listed(answer, "mounts"),
         "steps": _steps(answer),
+        **_way_back(answer),
     }
 
 
@@ -139,6 +146,7 @@ _BY_KIND = {
     "volume": _volume,
     "volume_mount": _mount,
     "apply": _apply,
+    "rollback": _apply,
     "plugin_build": _build,
     "plugin_info": _plugins,
     "volume_info": _volumes,

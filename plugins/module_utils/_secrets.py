@@ -38,6 +38,8 @@ _WORDS = frozenset(("true", "false", "none", "null"))
 # Where a task says what is a secret, and where it gives values that are judged by the plugin's own names.
 _NAMING = ("secret_options", "secret_settings")
 _FOREIGN = frozenset(("env", "options"))
+# Options of a volume that is made for a moment: the agent does not say which of them are secrets.
+_PROBE = "verify"
 ARGS = "args"
 #: Kinds whose answers say in `secrets` what else is one.
 DECLARED = frozenset(("plugin", "volume", "apply"))
@@ -115,7 +117,7 @@ def shown(params: Mapping[str, Any], named: Names) -> dict[str, Any]:
         elif key == ARGS and value and (named is None or ARGS in named):
             covered[key] = MASK
         elif isinstance(value, dict):
-            covered[key] = shown(value, named)
+            covered[key] = shown(value, None if key == _PROBE else named)
         elif isinstance(value, (list, tuple)):
             covered[key] = [
                 shown(item, named) if isinstance(item, dict) else item for item in value

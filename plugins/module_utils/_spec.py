@@ -57,7 +57,10 @@ PLUGIN: Spec = {
     "credentials": _credentials(),
     "timeout": {"type": "float"},
     "force": {"type": "bool", "default": False},
+    "verify": {"type": "raw"},
 }
+# By default the agent goes back if it was to verify something.
+_ROLLBACK: Spec = {"rollback": {"type": "bool"}}
 
 VOLUME: Spec = {
     "name": {"type": "str", "required": True},
@@ -123,7 +126,7 @@ _PLUGIN_NAMED = [["name", "source"]]
 #: kind (the module's name) -> what AnsibleModule and ArgumentSpecValidator are made with.
 MODULES: dict[str, dict[str, Any]] = {
     "plugin": {
-        "argument_spec": {**PLUGIN, **COMMON},
+        "argument_spec": {**PLUGIN, **_ROLLBACK, **COMMON},
         "required_one_of": _PLUGIN_NAMED,
     },
     "volume": {"argument_spec": {**VOLUME, **COMMON}},
@@ -133,7 +136,7 @@ MODULES: dict[str, dict[str, Any]] = {
             "plugins": {
                 "type": "list",
                 "elements": "dict",
-                "options": PLUGIN,
+                "options": {**PLUGIN, "requires": {"type": "list", "elements": "str"}},
                 "required_one_of": _PLUGIN_NAMED,
             },
             "volumes": {"type": "list", "elements": "dict", "options": VOLUME},
@@ -143,10 +146,17 @@ MODULES: dict[str, dict[str, Any]] = {
                 "options": MOUNT,
                 "required_if": _MOUNT_REQUIRED,
             },
+            "prune": {
+                "type": "list",
+                "elements": "str",
+                "choices": ["plugins", "volumes", "mounts"],
+            },
+            **_ROLLBACK,
             **COMMON,
         },
         "required_one_of": [["plugins", "volumes", "mounts"]],
     },
+    "rollback": {"argument_spec": {"id": {"type": "str"}, **COMMON}},
     "plugin_build": {
         "argument_spec": {
             "name": {"type": "str", "required": True},

@@ -16,7 +16,7 @@ description:
   - Declares any number of plugins and volumes in one task. The agent reads the host once, plans once, and
     carries the plan out in the order that the parts need - plugins before their volumes, and the other way
     round when they are removed.
-  - What is not declared is left alone.
+  - What is not declared is left alone, unless O(prune) says otherwise.
   - If a step fails, what depends on it is skipped and the rest is done. The task fails then, and RV(steps) says
     what happened.
 extends_documentation_fragment:
@@ -123,6 +123,25 @@ options:
           - An upgrade or other settings need it only on a Docker Engine, see M(plugind.engine.plugin).
         type: bool
         default: false
+      requires:
+        description:
+          - Names of plugins, declared here too, without which this one does not work. It comes after them, and is
+            left alone if a step of them fails.
+        type: list
+        elements: str
+      verify:
+        description:
+          - How it is found out that the plugin works. By default, nothing is done about it. Not with O(plugins[].state)
+            V(disabled) or V(absent).
+          - V(true) - its socket answers, and a plugin that serves volumes also answers the calls that list them.
+          - A mapping may say more. C(activate) - ask as V(true) does, by default V(true). C(volume) - a mapping with
+            C(options); a volume is made with them, mounted, a file is written and read back, and all of it is removed.
+            C(timeout) - how many seconds it is tried again, by default 30. C(when) - C(changed), by default, if
+            this task changes the plugin or one that it requires, or an earlier verification did not pass; C(always)
+            in every run.
+          - A verification changes nothing. If it fails, the task fails, see O(rollback).
+          - C(volume.options) may hold secrets. They reach the driver, and are not shown in results.
+        type: raw
   volumes:
     description:
       - Volumes, each with the options of M(plugind.engine.volume).
@@ -230,9 +249,24 @@ options:
             cannot unmount it.
         type: bool
         default: false
+  prune:
+    description:
+      - Kinds of which everything is removed that is not declared. By default, nothing is.
+      - V(volumes) - only those whose driver is a managed plugin, B(with their data).
+      - Nothing is forced. What is in use makes the task fail before it changes anything.
+    type: list
+    elements: str
+    choices: [plugins, volumes, mounts]
+  rollback:
+    description:
+      - Whether everything that this task did is undone if a step or a verification fails.
+      - By default V(true) if O(plugins[].verify) is given, else V(false).
+      - The data of a volume that was removed or recreated does not come back. Verifications are made before such steps.
+    type: bool
 seealso:
   - module: plugind.engine.plugin
   - module: plugind.engine.volume
+  - module: plugind.engine.rollback
 """
 
 EXAMPLES = r"""
@@ -255,6 +289,22 @@ EXAMPLES = r"""
           password: "{{ backup_password }}"
       - name: scratch
   register: applied
+
+- name: Exactly this and nothing else, or what was before
+  plugind.engine.apply:
+    plugins:
+      - name: keys
+        source: registry.example.com/plugins/keys:2
+      - name: sshfs
+        source: registry.example.com/plugins/sshfs:4
+        grant: all
+        requires: [keys]
+        verify:
+          volume:
+            options:
+              sshcmd: backup@storage.example.com:/probe
+              password: "{{ backup_password }}"
+    prune: [plugins]
 
 - name: Show what was done
   ansible.builtin.debug:
@@ -309,6 +359,19 @@ steps:
     after:
       description: What the step changes, after it.
       type: raw
+undo:
+  description:
+    - The C(id) of what was changed, for M(plugind.engine.rollback). Nothing if nothing was changed or all was undone.
+  type: dict
+  returned: success, or failure of a step
+  sample:
+    id: 5f0c6c1a9d3b7e24
+rolled_back:
+  description:
+    - Whether something failed and all that had been done is undone. RV(steps) lists what was done for that, too, and
+      C(msg) says what the host is like now.
+  type: bool
+  returned: success, or failure of a step
 engine:
   description: The engine that answered.
   type: raw

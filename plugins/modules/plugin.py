@@ -94,7 +94,27 @@ options:
         mounts again what is mounted, and goes back to what ran before if the plugin does not start.
     type: bool
     default: false
+  verify:
+    description:
+      - How it is found out that the plugin works. By default, nothing is done about it. Not with O(state)
+        V(disabled) or V(absent).
+      - V(true) - its socket answers, and a plugin that serves volumes also answers the calls that list them.
+      - A mapping may say more. C(activate) - ask as V(true) does, by default V(true). C(volume) - a mapping with
+        C(options); a volume is made with them, mounted, a file is written and read back, and all of it is removed.
+        C(timeout) - how many seconds it is tried again, by default 30. C(when) - C(changed), by default, if
+        this task changes the plugin or one that it requires, or an earlier verification did not pass; C(always)
+        in every run.
+      - A verification changes nothing. If it fails, the task fails, see O(rollback).
+      - C(volume.options) may hold secrets. They reach the driver, and are not shown in results.
+    type: raw
+  rollback:
+    description:
+      - Whether everything that this task did is undone if a step or a verification fails.
+      - By default V(true) if O(verify) is given, else V(false).
+      - The data of a volume that was removed or recreated does not come back. Verifications are made before such steps.
+    type: bool
 seealso:
+  - module: plugind.engine.rollback
   - module: plugind.engine.apply
     description: Many plugins and volumes with one task, which is quicker than a loop.
   - module: plugind.engine.plugin_info
@@ -123,6 +143,13 @@ EXAMPLES = r"""
     credentials:
       username: deploy
       password: "{{ registry_password }}"
+
+- name: Another version, or the one that ran before
+  plugind.engine.plugin:
+    name: sshfs
+    source: registry.example.com/plugins/sshfs:4
+    grant: all
+    verify: true
 
 - name: Stop it, but keep it
   plugind.engine.plugin:
@@ -186,6 +213,19 @@ steps:
     after:
       description: What the step changes, after it.
       type: raw
+undo:
+  description:
+    - The C(id) of what was changed, for M(plugind.engine.rollback). Nothing if nothing was changed or all was undone.
+  type: dict
+  returned: success, or failure of a step
+  sample:
+    id: 5f0c6c1a9d3b7e24
+rolled_back:
+  description:
+    - Whether something failed and all that had been done is undone. RV(steps) lists what was done for that, too, and
+      C(msg) says what the host is like now.
+  type: bool
+  returned: success, or failure of a step
 engine:
   description: The engine that answered.
   type: raw

@@ -139,6 +139,13 @@ steps:
     after:
       description: What the step changes, after it.
       type: raw
+undo:
+  description:
+    - The C(id) of what was changed, for M(plugind.engine.rollback). Nothing if nothing was changed or all was undone.
+  type: dict
+  returned: success, or failure of a step
+  sample:
+    id: 5f0c6c1a9d3b7e24
 engine:
   description: The engine that answered.
   type: raw

@@ -4,7 +4,8 @@
 """A stand-in for plugind that keeps the contract of its verbs and its state in a file beside itself.
 
 It is copied to where a test wants it. Beside it: state.json, and calls.jsonl with what it was called with.
-Settings and options called `labelled...` are what a plugin's label calls secrets.
+Settings and options called `labelled...` are what a plugin's label calls secrets. What it changed last can be undone
+and has the id 1.
 Some names are words: a plugin called `refuse` makes it exit with 2, `unreachable` with 3, `fail` with 1 and the
 plugin's secrets in the message, `crash` with a traceback.
 """
@@ -54,7 +55,7 @@ def kept(declared: dict) -> dict:
     return {
         key: value
         for key, value in declared.items()
-        if key not in ("credentials", "force", "timeout")
+        if key not in ("credentials", "force", "timeout", "verify")
     }
 
 
@@ -103,9 +104,11 @@ def words(document: dict) -> None:
 def apply(document: dict, argv: list[str]) -> dict:
     words(document)
     state, dry_run = load(), "--dry-run" in argv
+    old = {kind: dict(state[kind]) for kind in SHOW}
     answer = {
         "changed": False, "failed": False, "msg": "", "steps": [], "diff": {"before": {}, "after": {}},
         "plugins": [], "volumes": [], "mounts": [], "warnings": [], "engine": "fake", "secrets": {},
+        "rolled_back": False, "undo": None,
     }  # fmt: skip
     for kind in ("plugins", "volumes", "mounts"):
         for declared in document.get(kind, []):
@@ -118,8 +121,27 @@ def apply(document: dict, argv: list[str]) -> dict:
             answer["secrets"][f"{kind[:-1]} {declared.get('name')}"] = labelled
             if declared.get("name") == "warn":
                 answer["warnings"].append("this one is odd")
+    if answer["changed"] and not dry_run:
+        state["old"], answer["undo"] = old, {"id": "1"}
     STATE.write_text(json.dumps(state))
     return answer
+
+
+def rollback(document: None, argv: list[str]) -> dict:
+    del document
+    wanted = argv[0] if not argv[0].startswith("--") else "1"
+    old = load().get("old") if wanted == "1" else None
+    answer = {
+        "changed": old is not None, "failed": old is None, "plugins": [], "volumes": [], "mounts": [],
+        "steps": [], "engine": "fake", "secrets": {}, "rolled_back": False, "undo": None,
+        "msg": "" if old else "cannot roll back: there is no change to go back from",
+    }  # fmt: skip
+    if old is None or "--dry-run" in argv:
+        return answer
+    for kind, show in SHOW.items():
+        answer[kind] = [show(name, declared) for name, declared in old[kind].items()]
+    STATE.write_text(json.dumps(old))
+    return {**answer, "rolled_back": True}
 
 
 def query(document: dict, argv: list[str]) -> dict:
@@ -174,10 +196,10 @@ def run(document: dict, argv: list[str]) -> dict:
 
 
 def main() -> None:
-    verb, dash, as_json, *argv = sys.argv[1:]
-    if (dash, as_json) != ("-", "--json"):
+    verb, *argv = sys.argv[1:]
+    if verb != "rollback" and argv[:2] != ["-", "--json"]:
         sys.exit(2)
-    text = sys.stdin.read()
+    text = "null" if verb == "rollback" else sys.stdin.read()
     seen = {key: value for key, value in os.environ.items() if key.startswith("SEEN_")}
     with CALLS.open("a") as calls:
         call = {
@@ -189,10 +211,10 @@ def main() -> None:
         # How it was called: by a module's Python, or by a shell.
         call["parent"] = Path(f"/proc/{os.getppid()}/cmdline").read_text().split("\0")[:-1]
         calls.write(json.dumps(call) + "\n")
-    verbs = {"apply": apply, "query": query, "build": build, "run": run}
+    verbs = {"apply": apply, "query": query, "build": build, "run": run, "rollback": rollback}
     answer = verbs[verb](json.loads(text), argv)
     print(json.dumps(answer))
-    sys.exit(1 if verb == "run" and answer["failed"] else 0)
+    sys.exit(1 if answer.get("failed") else 0)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ def test_both_paths_return_the_same(play, fake, flags: tuple[bool, bool]) -> Non
         run(fake, command=["warn"], env={"PASSWORD": "planted", "A": 1}, stdin="text"),
         run(fake, command=["exit", 3]),
         run(fake, image="refuse"),
+        {"plugind.engine.rollback": {"executable": str(fake.path), "id": "1"}},
     ]
     results = []
     for fast in (True, False):
@@ -121,7 +122,19 @@ def test_check_mode_changes_nothing(play, fake) -> None:
 def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
     log = tmp_path / "ansible.log"
     # By variables: an error of Ansible's shows the lines of the playbook that it comes from.
-    numbers = ["one", "two", "three", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+    numbers = [
+        "one",
+        "two",
+        "three",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+    ]
     values = {number: f"planted-{number}" for number in numbers}
     variables = tmp_path / "vars.json"
     variables.write_text(json.dumps({**values, "four": "p-4"}))
@@ -149,6 +162,9 @@ def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
                             "args": ["--x", "{{ nine }}"],
                         },
                         "secret_settings": ["NAMED", "args"],
+                        "verify": {
+                            "volume": {"options": {"password": "{{ twelve }}", "x": "{{ four }}"}}
+                        },
                     }
                 ],
                 "volumes": [

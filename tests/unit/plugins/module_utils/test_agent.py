@@ -35,6 +35,10 @@ def test_arguments() -> None:
         "apply", "-", "--json", "--dry-run", "--engine", "unix:///s", "--socket", "/a b",
     ]  # fmt: skip
     assert _agent.arguments("query", {}, check_mode=True) == ["query", "-", "--json"]
+    assert _agent.arguments("rollback", {"id": None}, check_mode=False) == ["rollback", "--json"]
+    assert _agent.arguments("rollback", {"id": "5f"}, check_mode=True) == [
+        "rollback", "5f", "--json", "--dry-run",
+    ]  # fmt: skip
 
 
 def test_module_and_shell_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,63 @@ def test_a_plugin_with_everything() -> None:
     }
 
 
+PROBE = {"volume": {"options": {"size": "5", "on": "true"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "declared"),
+    [
+        (True, True),
+        ("yes", True),
+        (
+            {"volume": {"options": {"size": 5, "on": True, "no": None}}, "when": "always"},
+            {**PROBE, "when": "always"},
+        ),
+        ({"activate": "no", "timeout": "7", **PROBE}, {"activate": False, "timeout": 7.0, **PROBE}),
+        ({"volume": {}, "timeout": None}, {"volume": {"options": {}}}),
+        ({}, {}),
+    ],
+)
+def test_how_a_plugin_is_verified(given: Any, declared: Any) -> None:
+    (made,) = document("plugin", name="x", verify=given)["plugins"]
+    assert made["verify"] == declared
+
+
+@pytest.mark.parametrize("given", [None, False, "no", ""])
+def test_a_plugin_that_is_not_verified(given: Any) -> None:
+    (made,) = document("plugin", name="x", verify=given)["plugins"]
+    assert "verify" not in made
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("maybe", "x: verify: want true, false or a mapping"),
+        ({"activate": "maybe"}, r"x: verify\.activate: want"),
+        ({"timeout": "soon"}, r"x: verify\.timeout: want a number of seconds"),
+        ({"volume": True}, r"x: verify\.volume: want a mapping"),
+        ({"volume": {"options": ["a"]}}, r"x: verify\.volume: want a mapping"),
+        ({"volume": {"options": {"a": []}}}, r"x: verify\.volume\.options\.a: want a text"),
+    ],
+)
+def test_a_verification_that_cannot_be_meant(given: Any, named: str) -> None:
+    with pytest.raises(_declare.Invalid, match=named):
+        document("plugin", name="x", verify=given)
+
+
+def test_what_is_said_of_the_whole_declaration() -> None:
+    made = document(
+        "apply",
+        plugins=[{"name": "a"}, {"name": "b", "requires": ["a"]}],
+        prune=["plugins", "mounts"],
+        rollback=False,
+    )
+    assert made["plugins"][1]["requires"] == ["a"]
+    assert (made["prune"], made["rollback"]) == (["plugins", "mounts"], False)
+    assert document("plugin", name="a", rollback=True)["rollback"] is True
+    assert document("rollback", id="5f") == {}
+
+
 def test_grant_all_and_args_as_one_text() -> None:
     (made,) = document("plugin", source="x", grant="all", settings={"args": "-a -b"})["plugins"]
     assert made["grant"] == "all"

@@ -31,6 +31,8 @@ def test_plugin() -> None:
         "invocation": {"module_args": {"name": "x"}},
         "plugin": {"Name": "x:latest", "Settings": {"Env": ["PASSWORD=********"]}},
         "steps": [{"action": "install", "status": "done"}],
+        "undo": None,
+        "rolled_back": False,
         "msg": "1 step done",
         "warnings": ["odd"],
         "engine": "unix:///run/plugind/api.sock",
@@ -50,7 +52,8 @@ def test_diff_only_in_diff_mode() -> None:
     ("kind", "keys"),
     [
         ("volume", {"volume": {"Name": "v"}}),
-        ("apply", {"volumes": [{"Name": "v"}]}),
+        ("apply", {"volumes": [{"Name": "v"}], "undo": None, "rolled_back": False}),
+        ("volume", {"undo": None}),
         ("volume_info", {"volumes": [{"Name": "v"}], "info": {}}),
         ("plugin_build", {"plugin": {}, "digest": "", "pushed": False, "pushed_digest": ""}),
     ],
@@ -58,6 +61,15 @@ def test_diff_only_in_diff_mode() -> None:
 def test_kinds(kind: str, keys: dict[str, Any]) -> None:
     result = _result.task_result(kind, ANSWER, {}, diff_mode=False)
     assert {key: result[key] for key in keys} == keys
+
+
+@pytest.mark.parametrize("kind", ["plugin", "apply", "rollback"])
+def test_the_way_back(kind: str) -> None:
+    answer = {**ANSWER, "undo": {"id": "5f"}, "rolled_back": False}
+    assert _result.task_result(kind, answer, {}, diff_mode=False)["undo"] == {"id": "5f"}
+    answer = {**ANSWER, "failed": True, "undo": None, "rolled_back": True}
+    result = _result.task_result(kind, answer, {}, diff_mode=False)
+    assert (result["failed"], result["undo"], result["rolled_back"]) == (True, None, True)
 
 
 RAN: dict[str, Any] = {

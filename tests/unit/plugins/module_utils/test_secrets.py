@@ -82,6 +82,18 @@ def test_parameters_are_shown_once_the_agent_has_judged_them() -> None:
     }
 
 
+def test_options_of_a_verification_are_never_shown() -> None:
+    probe = {"activate": True, "volume": {"options": {"host": "h", "password": "hunter22"}}}
+    params = {"plugins": [{"name": "x", "verify": probe}, {"name": "y", "verify": True}]}
+    shown = _secrets.shown(params, frozenset())["plugins"]
+    assert shown[0]["verify"] == {
+        "activate": True,
+        "volume": {"options": {"host": _secrets.MASK, "password": _secrets.MASK}},
+    }
+    assert shown[1]["verify"] is True
+    assert _secrets.values(params) == {"hunter22"}
+
+
 def test_values_are_collected_at_any_depth() -> None:
     params = {
         "plugins": [{"settings": {"env": {"PASSWORD": "hunter22", "DEBUG": "loudly"}}}],

@@ -228,5 +228,8 @@ def test_examples_are_valid(kind: str, run_module) -> None:
     tasks = [task for task in examples if f"plugind.engine.{kind}" in task]
     assert tasks
     for task in tasks:
+        if kind == "rollback":
+            run_module("volume", name="v")
+            task[f"plugind.engine.{kind}"] = {"id": "1"} if task[f"plugind.engine.{kind}"] else {}
         result = run_module(kind, **(task[f"plugind.engine.{kind}"] or {}))
         assert not result.get("failed"), result["msg"]

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Module `rollback` on the fast path; see plugin_utils/_fast.py."""
+
+from __future__ import annotations
+
+from ansible_collections.plugind.engine.plugins.plugin_utils import _fast
+
+
+class ActionModule(_fast.FastAction):
+    """The action of `plugind.engine.rollback`."""
+
+    kind = "rollback"
