@@ -12,6 +12,12 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments and arguments[0] == "serve":
         return _serve(arguments[1:])
+    # What Ansible waits for comes first, without the imports of the other verbs.
+    if arguments and arguments[0] in ("apply", "query"):
+        from plugind import ctl_apply
+
+        main_verb = ctl_apply.main_apply if arguments[0] == "apply" else ctl_apply.main_query
+        return main_verb(arguments[1:])
     from plugind import ctl
 
     return ctl.main(arguments)

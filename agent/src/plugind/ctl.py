@@ -60,10 +60,6 @@ def main(arguments: Sequence[str]) -> int:
 def _whole_verb(arguments: Sequence[str]) -> Callable[[list[str]], int] | None:
     """Return a verb that parses its own arguments; imported only when it is the one."""
     name = arguments[0] if arguments else ""
-    if name in ("apply", "query"):
-        from plugind import ctl_apply
-
-        return ctl_apply.main_apply if name == "apply" else ctl_apply.main_query
     if name == "build":
         from plugind import ctl_build
 

@@ -18,16 +18,19 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from plugind import ctl_http, errors
+from plugind import ctl_wire, errors
 
+# As in typing, which costs as much as half of this verb.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from plugind.model.secrets import SecretPolicy
 
+    Work = Callable[[argparse.Namespace, dict[str, Any]], dict[str, Any]]
+
 _MARKS = {"install": "+", "create": "+", "remove": "-"}
-Work = Callable[[argparse.Namespace, dict[str, Any]], dict[str, Any]]
 
 
 def main_apply(argv: list[str]) -> int:
@@ -52,17 +55,17 @@ def run(
     """Read the document, do the work, print the answer; every error becomes an exit code."""
     try:
         answer = work(options, read_document(options.file))
-    except ctl_http.Unreachable as exc:
-        return fail(options, ctl_http.UNREACHABLE, str(exc))
-    except ctl_http.Refused as exc:
-        code = ctl_http.INVALID if exc.status == 400 else ctl_http.FAILED
+    except ctl_wire.Unreachable as exc:
+        return fail(options, ctl_wire.UNREACHABLE, str(exc))
+    except ctl_wire.Refused as exc:
+        code = ctl_wire.INVALID if exc.status == 400 else ctl_wire.FAILED
         return fail(options, code, str(exc))
     except errors.InvalidParameter as exc:
-        return fail(options, ctl_http.INVALID, str(exc))
+        return fail(options, ctl_wire.INVALID, str(exc))
     except errors.Unavailable as exc:
-        return fail(options, ctl_http.UNREACHABLE, str(exc))
+        return fail(options, ctl_wire.UNREACHABLE, str(exc))
     except errors.PlugindError as exc:
-        return fail(options, ctl_http.FAILED, str(exc))
+        return fail(options, ctl_wire.FAILED, str(exc))
     if options.json:
         print(json.dumps(answer, sort_keys=True))
     else:
@@ -70,8 +73,8 @@ def run(
             print(line)
     if answer.get("failed"):
         print(f"plugind: {answer.get('msg')}", file=sys.stderr)
-        return ctl_http.FAILED
-    return ctl_http.OK
+        return ctl_wire.FAILED
+    return ctl_wire.OK
 
 
 def fail(options: argparse.Namespace, code: int, message: str) -> int:
@@ -85,14 +88,20 @@ def fail(options: argparse.Namespace, code: int, message: str) -> int:
 def read_document(file: str) -> dict[str, Any]:
     """Read a JSON object from a file or, for `-`, from standard input."""
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        document = json.loads(raw)
+        document = json.loads(_read(file))
     except (OSError, ValueError) as exc:
         where = "standard input" if file == "-" else file
         raise errors.InvalidParameter(f"cannot read {where}: {exc}") from exc
     if not isinstance(document, dict):
         raise errors.InvalidParameter("invalid document: want a JSON object")
     return document
+
+
+def _read(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    with open(file, "rb") as opened:
+        return opened.read()
 
 
 def render_result(answer: Mapping[str, Any], *, diff: bool) -> Iterator[str]:
@@ -159,15 +168,7 @@ def _query(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, A
 
 
 def _post(options: argparse.Namespace, path: str, document: dict[str, Any]) -> dict[str, Any]:
-    url = ctl_http.agent_url(ctl_http.agent_socket(options.socket))
-    connection = ctl_http.connect(url)
-    try:
-        answer = ctl_http.request_json(connection, "POST", path, document)
-    finally:
-        connection.close()
-    if not isinstance(answer, dict):
-        raise ctl_http.Refused(500, f"cannot read the answer to {path}: it is not a JSON object")
-    return answer
+    return ctl_wire.post_json(ctl_wire.agent_socket(options.socket), path, document)
 
 
 def _apply_to_docker(url: str, document: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:

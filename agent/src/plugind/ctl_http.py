@@ -15,28 +15,19 @@ import base64
 import contextlib
 import http.client
 import json
-import os
 import socket
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-DEFAULT_SOCKET = "/run/plugind/api.sock"
-CONNECT_SECONDS = 10.0
-#: Exit codes of every verb.
-OK, FAILED, INVALID, UNREACHABLE = 0, 1, 2, 3
+from plugind import ctl_wire
 
-
-class Unreachable(Exception):
-    """Nobody answers at that address."""
-
-
-class Refused(Exception):
-    """The server answered with an error status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+# A verb that talks HTTP knows this module only.
+CONNECT_SECONDS, DEFAULT_SOCKET = ctl_wire.CONNECT_SECONDS, ctl_wire.DEFAULT_SOCKET
+OK, FAILED = ctl_wire.OK, ctl_wire.FAILED
+INVALID, UNREACHABLE = ctl_wire.INVALID, ctl_wire.UNREACHABLE
+Unreachable, Refused = ctl_wire.Unreachable, ctl_wire.Refused
+agent_socket = ctl_wire.agent_socket
 
 
 class UnixHTTPConnection(http.client.HTTPConnection):
@@ -52,11 +43,6 @@ class UnixHTTPConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
         self.sock.settimeout(None)
-
-
-def agent_socket(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the path of the agent's socket: as given, from the environment, or the default."""
-    return given or environment.get("PLUGIND_SOCKET") or DEFAULT_SOCKET
 
 
 def agent_url(path: str) -> str:
@@ -80,7 +66,7 @@ def connect(url: str) -> http.client.HTTPConnection:
         connection.connect()
     except OSError as exc:
         connection.close()
-        raise Unreachable(_unreachable(url, exc)) from exc
+        raise Unreachable(ctl_wire.unreachable_message(url, exc)) from exc
     if isinstance(connection.sock, socket.socket):
         connection.sock.settimeout(None)
     return connection
@@ -101,8 +87,8 @@ def request_json(
         response = connection.getresponse()
         raw = response.read()
     if response.status >= 300:
-        raise Refused(response.status, _message(response, raw))
-    return _decoded(raw, path) if raw.strip() else None
+        raise Refused(response.status, _words(response, raw))
+    return ctl_wire.decode(raw, path) if raw.strip() else None
 
 
 def read_lines(
@@ -112,7 +98,7 @@ def read_lines(
     for raw in stream_lines(connection, method, path, headers, body=b""):
         if not raw.strip():
             continue
-        line = _decoded(raw, path)
+        line = ctl_wire.decode(raw, path)
         if line.get("error"):
             raise Refused(500, str(line["error"]))
         yield line
@@ -154,7 +140,7 @@ def open_answer(
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
         if response.status >= 300:
-            raise Refused(response.status, _message(response, response.read()))
+            raise Refused(response.status, _words(response, response.read()))
     return response
 
 
@@ -203,7 +189,7 @@ def open_body(
         response = connection.getresponse()
         raw = response.read()
     if response.status >= 300:
-        raise Refused(response.status, _message(response, raw))
+        raise Refused(response.status, _words(response, raw))
 
 
 def registry_auth(credentials: Mapping[str, str] | None) -> dict[str, str]:
@@ -226,26 +212,5 @@ def _transport(method: str, path: str) -> Iterator[None]:
         raise Unreachable(f"cannot {method} {path}: the connection broke: {cause}") from exc
 
 
-def _unreachable(url: str, exc: OSError) -> str:
-    cause = exc.strerror or str(exc)
-    hint = "start it with `systemctl start plugind` or `plugind serve`"
-    if isinstance(exc, PermissionError):
-        hint = "run this as root, or as a member of the group plugind"
-    if not url.endswith(".sock") or "plugind" not in url:
-        hint = "is that engine running?"
-    return f"cannot connect to {url}: {cause}; {hint}"
-
-
-def _message(response: http.client.HTTPResponse, raw: bytes) -> str:
-    try:
-        return str(json.loads(raw)["message"])
-    except (ValueError, KeyError, TypeError):
-        text = raw.decode(errors="replace").strip()
-        return text or f"{response.status} {response.reason}"
-
-
-def _decoded(raw: bytes, path: str) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError as exc:
-        raise Refused(500, f"cannot read the answer to {path}: it is not JSON: {exc}") from exc
+def _words(response: http.client.HTTPResponse, raw: bytes) -> str:
+    return ctl_wire.error_message(f"{response.status} {response.reason}", raw)
