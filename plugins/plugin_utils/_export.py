@@ -132,7 +132,7 @@ def _settings(plugin: Document, config: Document, secrets: _Secrets) -> dict[str
     defaults = {env.get("Name"): env for env in _mappings(config.get("Env"))}
     env = {}
     for entry in current.get("Env") or ():
-        name, _, value = str(entry).partition("=")
+        name, _equals, value = str(entry).partition("=")
         default = defaults.get(name) or {}
         # Two masks may hide the same: rather one variable too many than a setting lost.
         same = value == (default.get("Value") or "") and MASK not in value

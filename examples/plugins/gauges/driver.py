@@ -102,7 +102,7 @@ class Gauges:
         self.stopping = threading.Event()
         self.thread: threading.Thread | None = None
 
-    def start(self, _: Arguments) -> dict[str, Any]:
+    def start(self, _arguments: Arguments) -> dict[str, Any]:
         with self.lock:
             if self.thread is None:  # an engine that lost our answer asks again
                 self.stopping.clear()
@@ -110,7 +110,7 @@ class Gauges:
                 self.thread.start()
         return {}
 
-    def stop(self, _: Arguments) -> dict[str, Any]:
+    def stop(self, _arguments: Arguments) -> dict[str, Any]:
         with self.lock:
             if self.thread is not None:
                 self.stopping.set()

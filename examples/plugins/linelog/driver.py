@@ -90,7 +90,7 @@ class Reader:
         try:
             stopping, gone = False, False
             while not stopping and not gone:
-                stopping = any(descriptor == self.wake for descriptor, _ in poll.poll())
+                stopping = any(descriptor == self.wake for descriptor, _events in poll.poll())
                 gone = self.drain()
         finally:
             os.close(self.file)
@@ -285,7 +285,7 @@ class LineLog:
 def log_service(driver: LineLog) -> Service:
     """The protocol's methods."""
 
-    def capabilities(_: Arguments) -> dict[str, Any]:
+    def capabilities(_arguments: Arguments) -> dict[str, Any]:
         return {"Cap": {"ReadLogs": True}}
 
     methods: dict[str, Method] = {

@@ -173,7 +173,7 @@ class Journal:
             yield from entries
             if last or lines.over:
                 return
-            if any(descriptor != event for descriptor, _ in poll.poll()):
+            if any(descriptor != event for descriptor, _events in poll.poll()):
                 return
             os.eventfd_read(event)
 

@@ -214,7 +214,7 @@ class LocalBridge:
         return {}
 
     def info(self, arguments: Arguments) -> dict[str, Any]:
-        host, _ = pair_names(identifier(arguments, "EndpointID"))
+        host, _container = pair_names(identifier(arguments, "EndpointID"))
         return {"Value": {"localbridge.interface": host} if exists(host) else {}}
 
     def join(self, arguments: Arguments) -> dict[str, Any]:
@@ -282,10 +282,10 @@ class LocalBridge:
 def network_service(driver: LocalBridge) -> Service:
     """The protocol's methods, without those of swarm managers (AllocateNetwork, FreeNetwork)."""
 
-    def nothing(_: Arguments) -> dict[str, Any]:
+    def nothing(_arguments: Arguments) -> dict[str, Any]:
         return {}
 
-    def capabilities(_: Arguments) -> dict[str, Any]:
+    def capabilities(_arguments: Arguments) -> dict[str, Any]:
         return {"Scope": "local", "ConnectivityScope": "local"}
 
     methods: dict[str, Method] = {

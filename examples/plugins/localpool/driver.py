@@ -271,11 +271,11 @@ class LocalPool:
 def pool_service(driver: LocalPool) -> Service:
     """The protocol's methods. Clients look for errors under two names, depending on the status."""
 
-    def capabilities(_: Arguments) -> dict[str, Any]:
+    def capabilities(_arguments: Arguments) -> dict[str, Any]:
         # Nothing is forgotten in a restart, so nothing has to be requested again.
         return {"RequiresMACAddress": False, "RequiresRequestReplay": False}
 
-    def spaces(_: Arguments) -> dict[str, Any]:
+    def spaces(_arguments: Arguments) -> dict[str, Any]:
         return {"LocalDefaultAddressSpace": SPACES[0], "GlobalDefaultAddressSpace": SPACES[1]}
 
     methods: dict[str, Method] = {
