@@ -46,6 +46,8 @@ Arguments = Mapping[str, Any]
 # Called with the connection, which is readable when the client has gone; yields pieces of the body.
 Stream = Callable[[socket.socket], Iterator[bytes]]
 Method = Callable[[Arguments], "dict[str, Any] | Stream"]
+#: How long, in seconds, and how much of a refused request is still taken.
+LINGER, LINGER_PIECE, LINGER_PIECES = 1.0, 64 * 1024, 16
 
 
 class DriverError(Exception):
@@ -201,6 +203,16 @@ class Handler(BaseHTTPRequestHandler):
     def refuse(self, status: int, message: str) -> None:
         """Answer what was not even read, and close: what follows cannot be understood."""
         self.answer(status, self.server.service.errors(message), close=True)
+        self.linger()
+
+    def linger(self) -> None:
+        """Take what is on its way: closing before that would break the client's pipe before it has read the answer."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER)
+            for _piece in range(LINGER_PIECES):
+                if not self.rfile.read1(LINGER_PIECE):
+                    return
 
     def answer(self, status: int, document: Mapping[str, Any], *, close: bool = False) -> None:
         payload = json.dumps(document).encode() + b"\n"
