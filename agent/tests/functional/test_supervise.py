@@ -147,6 +147,16 @@ async def test_disabling_ends_the_backoff(world: World) -> None:
     assert world.host.starts == [plugin.id]
 
 
+async def test_disabling_does_not_wait_for_ever_for_one_that_is_dying(world: World) -> None:
+    plugin = await world.running()
+    entry = world.entry(plugin)
+    world.host.kill(plugin.id)
+    await until(lambda: entry.container is None)  # supervision is clearing away after it
+    async with asyncio.timeout(20):
+        await enable.disable(world.engine, "toy", force=False)
+    assert entry.state is PluginState.DISABLED
+
+
 async def test_disabling_ends_a_restart_under_way(world: World) -> None:
     plugin = await world.running()
     world.host.behave(plugin.id, "silent")

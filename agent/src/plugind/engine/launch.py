@@ -141,6 +141,5 @@ async def _wait_listening(
     finally:
         if not exited.done():
             exited.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await exited
+            await asyncio.wait([exited])
     log.debug("plugin listens", plugin=plugin.id)

@@ -65,8 +65,10 @@ async def end_output(entry: Entry) -> None:
     task, entry.output = entry.output, None
     if task is not None:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # Not `await task`: that could not tell its cancellation from our own.
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is not None:
+            log.error("cannot follow output", exc=task.exception(), plugin=entry.plugin.id)
 
 
 async def read(

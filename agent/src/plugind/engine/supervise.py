@@ -8,7 +8,6 @@ Each step is an event (`died`, `restarted`, `gave up`), because the original is 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from plugind import errors, log
 from plugind.engine import launch, replay
@@ -34,8 +33,8 @@ async def cancel(entry: Entry) -> None:
     task, entry.supervisor = entry.supervisor, None
     if task is not None and task is not asyncio.current_task():
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # Not `await task`: that could not tell its cancellation from our own.
+        await asyncio.wait([task])
 
 
 async def _supervise(engine: Engine, entry: Entry) -> None:
