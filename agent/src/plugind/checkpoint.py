@@ -89,6 +89,8 @@ NAMES = (
     "image-save:after-commit",
     "image-remove:before-commit",
     "image-remove:after-commit",
+    "probe:after-create",
+    "probe:after-mount",
     "undo-begin:before-commit",
     "undo-begin:after-commit",
     "undo-done:before-commit",

@@ -17,7 +17,7 @@ from typing import Any
 
 from plugind import errors
 from plugind.dockerd import client as client_
-from plugind.dockerd import observe
+from plugind.dockerd import observe, probe
 from plugind.model import observed, plan_settings
 from plugind.model.credentials import Credentials
 from plugind.model.desired import DesiredSettings
@@ -26,6 +26,7 @@ from plugind.model.observed import Observation, Offer
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
 from plugind.model.secrets import DEFAULT, SecretPolicy
+from plugind.model.verify import Verify
 from plugind.target import Progress
 
 
@@ -225,6 +226,22 @@ class DockerTarget:
         """Return None: there are no such mounts."""
         del path
         return None
+
+    async def probe(self, name: str, verify: Verify) -> None:
+        """Ask the plugin itself, which needs the engine's own host."""
+        if not self._url.startswith("unix://"):
+            raise errors.Unsupported(
+                f"cannot verify plugin {name}: {self._url} is not an engine on this host"
+            )
+        document = await self.inspect_plugin(name)
+        if document is None:
+            raise errors.NotFound(f'plugin "{name}" not found')
+        info = await self._call("read where the engine keeps plugins", self._client.info)
+        await probe.probe(probe.locate(document, info["DockerRootDir"]), verify)
+
+    async def set_unverified(self, name: str, flag: bool) -> None:
+        """Do nothing: a Docker Engine keeps nothing of ours."""
+        del name, flag
 
     async def inspect_plugin(self, name: str) -> Mapping[str, Any] | None:
         """Return the API object, None if there is no such plugin."""

@@ -17,6 +17,7 @@ from plugind.engine import (
     host_mounts,
     install,
     lookup,
+    probe,
     references,
     remove,
     sealing,
@@ -29,6 +30,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
 from plugind.model.reference import Reference
+from plugind.model.verify import Verify
 from plugind.target import Progress, ignore_progress
 
 
@@ -243,6 +245,14 @@ class EngineTarget:
     async def unmount(self, path: str, *, force: bool) -> str:
         """Unmount a volume from the host; return what could not be done."""
         return await host_mounts.unmount_on_host(self._engine, path, force=force)
+
+    async def probe(self, name: str, verify: Verify) -> None:
+        """Try once whether the plugin serves."""
+        await probe.probe(self._engine, name, verify)
+
+    async def set_unverified(self, name: str, flag: bool) -> None:
+        """Keep it in the plugin's record."""
+        await configure.mark_unverified(self._engine, name, flag)
 
     async def inspect_mount(self, path: str) -> Mapping[str, Any] | None:
         """Return the host mount, None if there is none."""

@@ -89,6 +89,15 @@ async def name_secrets(engine: Engine, text: str, secret: frozenset[str]) -> Non
             await ending.to_the_end(save(engine, entry, plugin))
 
 
+async def mark_unverified(engine: Engine, text: str, flag: bool) -> None:
+    """Remember that a plugin was changed and not verified since, or that it was verified."""
+    entry = lookup.entry(engine, text)
+    async with entry.lock:
+        plugin = replace(entry.plugin, unverified=flag)
+        if plugin != entry.plugin:
+            await ending.to_the_end(save(engine, entry, plugin))
+
+
 def _naming(plugin: Plugin, secret: frozenset[str]) -> Plugin:
     return replace(plugin, secret_settings=plugin.secret_settings | secret)
 

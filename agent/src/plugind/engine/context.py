@@ -47,6 +47,8 @@ class EngineOptions:
     list_timeout: float = 5.0
     #: If not 0, the longest that any call of a volume driver may take; else Docker's limits count.
     driver_timeout: float = 0.0
+    #: How long a probe that failed waits until its volume is removed; later goes on without it.
+    clearing_timeout: float = 10.0
     secrets: SecretPolicy = secrets_.DEFAULT
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
     publishing: Publishing = field(default_factory=Publishing)

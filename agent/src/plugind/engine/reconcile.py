@@ -21,6 +21,7 @@ from plugind.engine import (
     launch,
     logs,
     metrics,
+    probe,
     publish,
     references,
     replacement,
@@ -56,6 +57,7 @@ async def reconcile(engine: Engine) -> None:
     engine.spawn(stale.release_gone(engine), "release what is held by nobody")
     engine.spawn(replay.replay_local(engine), "mount local volumes again")
     engine.spawn(host_mounts.restore(engine), "restore host mounts")
+    engine.spawn(probe.clear_left(engine), "remove probe volumes")
     await garbage.collect(engine)
 
 

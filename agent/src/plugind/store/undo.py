@@ -58,22 +58,22 @@ class Undo:
 
 def parse(document: Mapping[str, Any]) -> Undo:
     """Read the document back; ValueError, KeyError or TypeError if it is none of ours."""
+    name, state, declaration = document["id"], document["state"], document["declaration"]
     if document["format"] != FORMAT:
         raise ValueError(f"its format is {document['format']!r}, not {FORMAT}")
-    undo = Undo(
-        id=document["id"],
-        state=document["state"],
-        rollback=document["rollback"],
-        time=document["time"],
-        declaration=document["declaration"],
-    )
-    if not isinstance(undo.id, str) or not _ID.fullmatch(undo.id):
+    if not isinstance(name, str) or not _ID.fullmatch(name):
         raise ValueError("its id is not 16 hexadecimal digits")
-    if undo.state not in (RUNNING, DONE) or not isinstance(undo.rollback, bool):
+    if state not in (RUNNING, DONE) or not isinstance(document["rollback"], bool):
         raise ValueError("its state is unknown")
-    if not isinstance(undo.declaration, dict):
+    if not isinstance(declaration, dict):
         raise TypeError("its declaration is no object")
-    return undo
+    return Undo(
+        id=name,
+        state=state,
+        rollback=document["rollback"],
+        time=str(document["time"]),
+        declaration=declaration,
+    )
 
 
 class UndoFile:
