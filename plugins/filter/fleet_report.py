@@ -21,6 +21,7 @@ def fleet_report(
     volumes: Results = None,
     title: str = "Managed plugins",
     generated: str = "",
+    rollout: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report."""
     given = {"input": applied, "plugins": plugins or {}, "volumes": volumes or {}}
@@ -29,7 +30,13 @@ def fleet_report(
             raise AnsibleFilterError(
                 f"plugind.engine.fleet_report: {name}: want a mapping from hosts to results"
             )
-    return _report.build(*given.values(), title=str(title), generated=str(generated))
+    if rollout is not None and not isinstance(rollout, Mapping):
+        raise AnsibleFilterError(
+            "plugind.engine.fleet_report: rollout: want a mapping with gates, undone and stopped"
+        )
+    return _report.build(
+        *given.values(), title=str(title), generated=str(generated), rollout=rollout
+    )
 
 
 class FilterModule:

@@ -15,44 +15,63 @@ A host has the first of these states that is true of it:
     unhealthy     as declared, but an enabled plugin does not stay up, or a mount is not in place
     changed       steps were done, and nothing is left to do
     ok            as declared
+    waiting       a roll-out has not come to it yet
+
+Of a roll-out, it also says what became of each host (`_rollout.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Optional
+
+from ansible_collections.plugind.engine.plugins.plugin_utils import _rollout
 
 FORMAT = 1
 UNREACHABLE, FAILED, DRIFTED = "unreachable", "failed", "drifted"
-UNHEALTHY, CHANGED, OK = "unhealthy", "changed", "ok"
+UNHEALTHY, WAITING, CHANGED, OK = "unhealthy", "waiting", "changed", "ok"
 #: Worst first.
-STATES = (UNREACHABLE, FAILED, DRIFTED, UNHEALTHY, CHANGED, OK)
+STATES = (UNREACHABLE, FAILED, DRIFTED, UNHEALTHY, WAITING, CHANGED, OK)
 PROBLEMS = frozenset(STATES[:4])
 
 #: States of a plugin that the agent restarts, or has given up to restart.
 TROUBLE = frozenset(("backoff", "failed"))
 ABSENT = "absent"
+# A step that changes nothing.
+_VERIFY = "plugin-verify"
 # A text that a host sends is not longer than this in a report, so that one host cannot fill it.
 LONGEST = 4000
 
 Result = Mapping[str, Any]
 Results = Mapping[str, Any]
+# What a roll-out did: `gates` of batches, `undone` by host, and why it `stopped`.
+Rollout = Optional[Mapping[str, Any]]
 
 
 def build(
-    applied: Results, plugins: Results, volumes: Results, *, title: str, generated: str
+    applied: Results,
+    plugins: Results,
+    volumes: Results,
+    *,
+    title: str,
+    generated: str,
+    rollout: Rollout = None,
 ) -> dict[str, Any]:
     """Return the report.
 
     `applied`, `plugins` and `volumes` are results of `plugind.engine.apply`, `plugin_info` and
     `volume_info` by host. The hosts are those of `applied`; the others may be empty.
     """
+    if rollout is not None:
+        reached = {name for gate in _mappings(rollout.get("gates")) for name in gate["hosts"]}
+        applied = {name: applied[name] if name in reached else {} for name in applied}
+    undone = _mapping((rollout or {}).get("undone"))
     hosts = [
-        _host(str(name), _mapping(applied[name]), _mapping(plugins.get(name)),
-              _mapping(volumes.get(name)))
+        _host(str(name), _after(_mapping(applied[name]), _mapping(undone.get(name))),
+              _mapping(plugins.get(name)), _mapping(volumes.get(name)))
         for name in applied
     ]  # fmt: skip
-    return {
+    report = {
         "format": FORMAT,
         "title": title,
         "generated": generated,
@@ -60,10 +79,85 @@ def build(
         "plugins": _by_plugin(hosts),
         "hosts": hosts,
     }
+    if rollout is not None:
+        _add_rollout(report, applied, rollout)
+        report["summary"] = _summary(hosts)
+    return report
+
+
+def _after(applied: Result, undone: Result) -> Result:
+    """Return the result of a host whose change was undone later on, as if one task had done both."""
+    if "steps" not in undone:
+        return applied
+    steps = _mappings(undone.get("steps"))
+    touched = {str(step.get("resource")) for step in steps}
+    merged = {**applied, "steps": [*_mappings(applied.get("steps")), *steps]}
+    for kind, key in (("plugin", "Name"), ("volume", "Name"), ("mount", "Path")):
+        kept = [
+            document
+            for document in _mappings(applied.get(f"{kind}s"))
+            if f"{kind}/{document.get(key)}" not in touched
+        ]
+        merged[f"{kind}s"] = kept + _mappings(undone.get(f"{kind}s"))
+    return merged
+
+
+def _add_rollout(report: dict[str, Any], applied: Results, rollout: Mapping[str, Any]) -> None:
+    """Say of each host what the roll-out did with it, and of the roll-out how far it came."""
+    gates = _mappings(rollout.get("gates"))
+    by_host = {name: gate for gate in gates for name in gate["hosts"]}
+    undone = _mapping(rollout.get("undone"))
+    for host, name in zip(report["hosts"], applied):
+        gate = by_host.get(name)
+        outcome, reason = _rollout.outcome(
+            _mapping(applied[name]), _mapping(undone.get(name)), gate, name
+        )
+        number = gate["number"] if gate else None
+        host["rollout"] = {"batch": number, "outcome": outcome, "reason": _text(reason)}
+        _judge(host, failed=bool(gate and name in gate["failed"]))
+    outcomes = [host["rollout"]["outcome"] for host in report["hosts"]]
+    counts, stopped = _rollout.summary(outcomes), _text(rollout.get("stopped"))
+    report["rollout"] = {
+        "stopped": stopped,
+        "message": _rollout.closing(stopped, counts),
+        "outcomes": counts,
+        "batches": [
+            {
+                "number": gate["number"],
+                "passed": gate["passed"],
+                "reason": _text(gate["reason"]),
+                "outcomes": _rollout.summary(
+                    host["rollout"]["outcome"]
+                    for host in report["hosts"]
+                    if host["rollout"]["batch"] == gate["number"]
+                ),
+            }
+            for gate in gates
+        ],
+    }
+
+
+def _judge(host: dict[str, Any], *, failed: bool) -> None:
+    """Let what the roll-out did count for a host's state; only if all is well its own counts."""
+    outcome, reason = host["rollout"]["outcome"], host["rollout"]["reason"]
+    if outcome == _rollout.NOT_REACHED:
+        host["state"], host["message"] = WAITING, reason
+    elif outcome == _rollout.UNREACHABLE:
+        host["state"], host["message"] = UNREACHABLE, reason
+    elif outcome == _rollout.ROLLED_BACK:
+        host["state"] = FAILED if failed else DRIFTED
+        host["message"] = f"rolled back: {reason}"
+    elif outcome == _rollout.FAILED:
+        host["state"], host["message"] = FAILED, reason
 
 
 def _host(name: str, applied: Result, found: Result, listed: Result) -> dict[str, Any]:
-    steps = _mappings(applied.get("steps"))
+    # A verification that is to come is nothing to do.
+    steps = [
+        step
+        for step in _mappings(applied.get("steps"))
+        if (step.get("action"), step.get("status")) != (_VERIFY, "planned")
+    ]
     open_ = {str(step.get("resource")) for step in steps if step.get("status") != "done"}
     declared = {str(step.get("resource")) for step in steps}
     declared |= _resources("plugin", applied.get("plugins"), "Name")
@@ -190,7 +284,11 @@ def _state(applied: Result, found: Result, listed: Result, host: Mapping[str, An
         return UNREACHABLE
     if not applied or applied.get("skipped") or any(result.get("failed") for result in results):
         return FAILED
-    statuses = {change["status"] for change in host["changes"]}
+    statuses = {
+        change["status"]
+        for change in host["changes"]
+        if (change["action"], change["status"]) != (_VERIFY, "done")
+    }
     if statuses - {"done"}:
         return DRIFTED
     if _trouble(host):

@@ -36,6 +36,9 @@ h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 2rem 0 .6rem; }
 h3 { font-size: .8rem; margin: 1rem 0 .3rem; color: var(--quiet); font-weight: 600; }
 p { margin: .25rem 0; }
+.closing { font-weight: 600; overflow-wrap: anywhere; }
+.batches button { padding: 0; border: 0; background: none; color: var(--link); cursor: pointer; }
+.batches td { overflow-wrap: anywhere; }
 .quiet { color: var(--quiet); }
 .vh {
   position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
@@ -58,6 +61,7 @@ button, input { font: inherit; color: inherit; }
 }
 .ok, .running, .enabled, .done, .mounted { --c: var(--good); --b: var(--good-b); }
 .changed, .starting, .stopping { --c: var(--info); --b: var(--info-b); }
+.waiting { --c: var(--quiet); --b: var(--soft); }
 .drifted, .absent, .planned, .skipped { --c: var(--warn); --b: var(--warn-b); }
 .failed, .backoff, .unhealthy, .stale, .covered, .unmounted { --c: var(--bad); --b: var(--bad-b); }
 .unreachable { --c: var(--lost); --b: var(--lost-b); }
@@ -126,12 +130,13 @@ SCRIPT = """
   var shown = document.getElementById("shown"), none = document.getElementById("none");
   var hosts = Array.from(document.querySelectorAll("tbody[data-host]"));
   function says(host, word) {
-    var named = /^(host|plugin|state):(.*)$/.exec(word);
-    var keys = named ? [named[1]] : ["host", "plugin", "state"];
+    var named = /^(host|plugin|state|outcome|batch):(.*)$/.exec(word);
+    var keys = named ? [named[1]] : ["host", "plugin", "state", "outcome"];
     var wanted = named ? named[2] : word;
     return keys.some(function (key) {
-      var value = host.dataset[key];
-      return key === "state" ? value.startsWith(wanted) : value.includes(wanted);
+      var value = host.dataset[key] || "";
+      if (key === "batch") { return value === wanted; }
+      return key === "host" || key === "plugin" ? value.includes(wanted) : value.startsWith(wanted);
     });
   }
   function filter() {

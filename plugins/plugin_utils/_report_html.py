@@ -16,7 +16,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.plugind.engine.plugins.plugin_utils import _report, _report_assets
+from ansible_collections.plugind.engine.plugins.plugin_utils import (
+    _report,
+    _report_assets,
+    _rollout,
+)
 
 Report = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -30,6 +34,7 @@ _TILES = (
     (_report.FAILED, "failed"),
     (_report.DRIFTED, "drifted"),
     (_report.UNHEALTHY, "unhealthy"),
+    (_report.WAITING, "not reached yet"),
     (_report.CHANGED, "changed"),
     (_report.OK, "as declared"),
 )
@@ -56,6 +61,7 @@ def render(report: Report) -> str:
         f"<title>{title}</title>\n<style>{style}</style>",
         f"<noscript><style>{quiet}</style></noscript>\n</head>\n<body>",
         *_head(report),
+        *_batches(report.get("rollout")),
         *_plugins(report["plugins"]),
         *_hosts(report),
         f"<script>{script}</script>\n</body>\n</html>\n",
@@ -82,13 +88,17 @@ def _head(report: Report) -> list[str]:
         f"<b>{count}</b>{label}</button></li>"
         for state, label in _TILES
         for count in [summary["states"][state]]
+        if "rollout" in report or state != _report.WAITING
     ]
+    rollout = report.get("rollout")
+    message = [f'<p class="closing">{escape(rollout["message"])}</p>'] if rollout else []
     return [
         f"<header>\n<h1>{escape(report['title'])}</h1>",
         (
             f'<p class="quiet">{generated}{_count(summary["hosts"], "host")}, '
             f"{_count(summary['plugins'], 'plugin')}, {_count(summary['volumes'], 'volume')}</p>"
         ),
+        *message,
         '<ul class="tiles" aria-label="Hosts by state">',
         f'<li><button data-find=""><b>{summary["hosts"]}</b>hosts</button></li>',
         *tiles,
@@ -98,6 +108,37 @@ def _head(report: Report) -> list[str]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _batches(rollout: Row | None) -> list[str]:
+    """Return the table of a roll-out: its batches, what became of their hosts, and its gates."""
+    if not rollout or not rollout["batches"]:
+        return []
+    lines = []
+    for row in rollout["batches"]:
+        gate = "passed" if row["passed"] else f"stopped: {row['reason']}"
+        hosts = ", ".join(
+            f"{row['outcomes'][name]} {_words(name)}"
+            for name in _rollout.OUTCOMES
+            if row["outcomes"][name]
+        )
+        lines.append(
+            f'<tr><th scope="row"><button data-find="batch:{row["number"]}">'
+            f"Batch {row['number']}</button></th>"
+            f'<td>{hosts}</td><td><span class="{"is" if row["passed"] else "was"}">'
+            f"{escape(gate)}</span></td></tr>"
+        )
+    return [
+        '<section>\n<h2>Roll-out</h2>\n<div class="sheet">\n<table class="batches">',
+        *_header("Batch", "Hosts", "Gate"),
+        "<tbody>",
+        *lines,
+        "</tbody>\n</table>\n</div>\n</section>",
+    ]
+
+
+def _words(outcome: str) -> str:
+    return outcome.replace("_", " ")
 
 
 def _plugins(rows: Iterable[Row]) -> list[str]:
@@ -146,10 +187,12 @@ def _hosts(report: Report) -> list[str]:
         f'<output id="shown" class="quiet">{_count(len(ordered), "host")}</output>\n</div>',
         '<div class="sheet matrix" role="region" aria-labelledby="hosts" tabindex="0">\n<table>',
         '<caption class="vh">Hosts and their plugins; each host can be opened</caption>',
-        *_header("Host", "State", "Message", *names),
+        *_header(
+            "Host", "State", *(["Roll-out"] if "rollout" in report else []), "Message", *names
+        ),
         *lines,
         (
-            f'<tbody id="none" hidden><tr><td colspan="{len(names) + 3}">'
+            f'<tbody id="none" hidden><tr><td colspan="{len(names) + 4}">'
             "No host is like that.</td></tr></tbody>"
         ),
         "</table>\n</div>\n</section>\n</main>",
@@ -177,21 +220,34 @@ def _host(host: Row, names: list[str], unclear: set[str], anchor: str) -> list[s
     said = " ".join(f"{p['name']} {p['source']} {p['state']}" for p in host["plugins"])
     problem = "1" if host["state"] in _report.PROBLEMS else "0"
     state, message = _word(host["state"]), escape(host["message"])
+    rolled, marks = _rolled(host.get("rollout"))
     return [
         (
             f'<tbody data-host="{escape(host["name"].lower())}" data-plugin="{escape(said.lower())}" '
-            f'data-state="{state}" data-problem="{problem}">'
+            f'data-state="{state}" data-problem="{problem}"{marks}>'
         ),
         (
             f'<tr><th scope="row" class="host"><button aria-expanded="false" aria-controls="{anchor}">'
             f"{escape(host['name'])}</button></th>"
-            f'<td><span class="tag {state}">{state}</span></td>'
+            f'<td><span class="tag {state}">{state}</span></td>{rolled}'
             f'<td class="says" title="{message}">{message}</td>{cells}</tr>'
         ),
-        f'<tr id="{anchor}" class="more" hidden><td colspan="{len(names) + 3}"><div class="inner">',
+        f'<tr id="{anchor}" class="more" hidden><td colspan="{len(names) + 4}"><div class="inner">',
         *_details(host),
         "</div></td></tr></tbody>",
     ]
+
+
+def _rolled(rollout: Row | None) -> tuple[str, str]:
+    """Return a host's cell about the roll-out, and what it can be found by."""
+    if rollout is None:
+        return "", ""
+    outcome = _word(rollout["outcome"].replace("_", ""))
+    words = escape(_words(rollout["outcome"]))
+    batch = rollout["batch"]
+    shown = "" if batch is None else f' <span class="version">batch {batch}</span>'
+    marks = f' data-outcome="{outcome}" data-batch="{"" if batch is None else batch}"'
+    return f'<td class="cell">{words}{shown}</td>', marks
 
 
 def _cell(plugin: Row | None, unclear: set[str]) -> str:

@@ -41,3 +41,32 @@ def test_a_page_can_be_read_and_filtered(tmp_path: Path, count: int, *, dark: bo
         assert page.evaluate("document.getElementById('none').hidden") is False
         assert page.problems == []
         assert page.requested == [page_file.as_uri()]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("count", [6, 1000])
+def test_the_page_of_a_rollout(tmp_path: Path, count: int, *, dark: bool) -> None:
+    applied, rollout = fleet_results.rolled_out(count)
+    page_file = tmp_path / "report.html"
+    report = _report.build(applied, {}, {}, title="Roll-out", generated="now", rollout=rollout)
+    page_file.write_text(_report_html.render(report))
+    with chromium.running(tmp_path) as browser:
+        page = browser.open(page_file, dark=dark)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shown = "document.querySelectorAll('tbody[data-host]:not([hidden])').length"
+        assert page.evaluate(shown) == count
+        assert page.evaluate("document.querySelectorAll('.batches tbody tr').length") == 2
+        assert "stopped at batch 2" in page.evaluate(
+            "document.querySelector('.closing').textContent"
+        )
+        page.click("[data-find='batch:2']")
+        assert page.evaluate(shown) == 3
+        page.type("#find", "outcome:rolledback")
+        assert page.evaluate(shown) == 2
+        page.click("[data-find='state:waiting']")
+        assert page.evaluate(shown) == count - 4
+        page.click("[data-find='']")
+        page.click("#only")
+        assert page.evaluate(shown) == 3
+        assert page.problems == []
+        assert page.requested == [page_file.as_uri()]

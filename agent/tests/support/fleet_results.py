@@ -109,3 +109,35 @@ def _one(number: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
                     {"state": "enabled", "source": "metrics:1"}, status="done")  # fmt: skip
         return (applied(done), *infos(*running))
     return (applied(), *infos(*running))
+
+
+def rolled_out(count: int) -> tuple[Results, dict[str, Any]]:
+    """Results of a roll-out that stopped at its second batch of three hosts, and what the playbook says of it."""
+    names = [f"node{number:04}.example.com" for number in range(count)]
+    old, new = "registry.example.com/plugins/sshfs:2", SSHFS
+    upgrade = step(
+        "plugin/sshfs:latest", "upgrade plugin sshfs:latest", {"source": old}, {"source": new},
+        action="plugin-upgrade", status="done",
+    )  # fmt: skip
+    done = applied(upgrade, plugins=[plugin("sshfs:latest", new)])
+    back = {**upgrade, "before": {"source": new}, "after": {"source": old}}
+    undone = applied(back, plugins=[plugin("sshfs:latest", old)], volumes=[], rolled_back=True)
+    lost = {"unreachable": True, "changed": False, "msg": "Connection timed out"}
+    reason = "1 of 2 hosts failed"
+    empty: dict[str, Any] = {"failed": {}, "unreachable": []}
+    gates = [
+        {**empty, "number": 1, "hosts": names[:1], "passed": True, "reason": "", "changed": True},
+        {
+            "number": 2, "hosts": names[1:4], "passed": False, "reason": reason, "changed": True,
+            "failed": {names[2]: "check failed: no answer"}, "unreachable": [names[3]],
+        },
+    ]  # fmt: skip
+    results = {**dict.fromkeys(names[:3], done), names[3]: lost}
+    return (
+        {name: results.get(name, {}) for name in names},
+        {
+            "gates": gates,
+            "stopped": f"stopped at batch 2: {reason}",
+            "undone": {names[1]: undone, names[2]: undone},
+        },
+    )

@@ -20,7 +20,10 @@ import yaml
 from ansible.module_utils.testing import patch_module_args
 
 FAKE = Path(__file__).parent / "fake_plugind.py"
-PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+# Beside this Python, or where ansible-test has it.
+PLAYBOOK = shutil.which(
+    "ansible-playbook", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+)
 
 
 @dataclass(frozen=True)

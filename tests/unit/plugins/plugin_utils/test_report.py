@@ -45,7 +45,8 @@ def test_three_hosts() -> None:
     jsonschema.validate(made, json.loads(SCHEMA.read_text()))
     assert made["summary"] == {
         "hosts": 3, "plugins": 2, "unhealthy_plugins": 0, "volumes": 2, "changes": 1,
-        "states": {"unreachable": 1, "failed": 0, "drifted": 1, "unhealthy": 0, "changed": 0, "ok": 1},
+        "states": {"unreachable": 1, "failed": 0, "drifted": 1, "unhealthy": 0, "waiting": 0,
+                   "changed": 0, "ok": 1},
     }  # fmt: skip
     assert [(host["name"], host["state"], host["message"]) for host in made["hosts"]] == [
         ("web1", "ok", "as declared"),
@@ -64,10 +65,21 @@ def test_every_state() -> None:
     made = report(fleet_results.many(100))
     jsonschema.validate(made, json.loads(SCHEMA.read_text()))
     by_state = {host["state"]: host["message"] for host in made["hosts"]}
-    assert set(by_state) == set(_report.STATES)
+    assert set(by_state) == set(_report.STATES) - {"waiting"}
     assert by_state["failed"].startswith('cannot change volume "backups"')
     assert by_state["unhealthy"].startswith("plugin sshfs:latest is backoff: dial unix")
     assert by_state["changed"] == "install plugin metrics:1"
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("planned", "ok"), ("done", "ok"), ("failed", "drifted")]
+)
+def test_a_verification_is_nothing_to_do(status: str, state: str) -> None:
+    verify = fleet_results.step(
+        "plugin/x:latest", "verify plugin x", {}, {}, action="plugin-verify", status=status
+    )
+    (host,) = report(({"a": fleet_results.applied(verify)}, {}, {}))["hosts"]
+    assert host["state"] == state
 
 
 def test_what_is_declared_and_missing_is_shown() -> None:
