@@ -159,7 +159,7 @@ class FakeTarget:
     async def set(self, name: str, arguments: Iterable[str]) -> None:
         self._called("set", name, tuple(arguments))
         if self._plugin(name).enabled:
-            raise errors.System("cannot set on an active plugin, disable plugin before setting")
+            raise errors.Conflict("cannot set on an active plugin, disable plugin before setting")
         self._set(name, arguments)
 
     async def set_in_place(self, name: str, arguments: Iterable[str], timeout: float) -> None:

@@ -133,7 +133,7 @@ async def test_settings_that_the_new_version_does_not_have_stop_nothing(world: W
     plugin = await world.running(env=env())
     newer = world.publish(tag="v2", env=[content.env("OTHER", "1")])
     words = f'cannot upgrade plugin toy:latest to {newer}: setting "DEBUG" not found'
-    with pytest.raises(errors.System, match=words):
+    with pytest.raises(errors.InvalidParameter, match=words):
         await do_upgrade(world, newer, "DEBUG=1")
     require_old(world, plugin)
     assert world.host.starts == [plugin.id]
@@ -266,7 +266,7 @@ async def test_settings_with_which_it_does_not_start_are_taken_back(world: World
 
 async def test_a_bad_assignment_stops_nothing(world: World) -> None:
     plugin = await world.running(env=env())
-    with pytest.raises(errors.System, match='setting "NOBODY" not found'):
+    with pytest.raises(errors.InvalidParameter, match='setting "NOBODY" not found'):
         await configure.reconfigure(world.engine, "toy", ["DEBUG=1", "NOBODY=1"])
     require_old(world, plugin)
     assert world.host.starts == [plugin.id]

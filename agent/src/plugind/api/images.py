@@ -5,13 +5,12 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Awaitable
 from typing import Any, NoReturn
 
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import filters, stream, wire
+from plugind.api import archives, filters, stream, wire
 from plugind.api.call import Call
 from plugind.engine.ports import Progress
 from plugind.model import image_changes, manifest, reference
@@ -82,14 +81,15 @@ async def _import(call: Call) -> web.StreamResponse:
     platform = _parse_platform(call)
 
     async def run(progress: Progress) -> None:
-        image = await call.stories.import_image(
-            call.engine,
-            wire.read_chunks(call.request),
-            name=name,
-            config=config,
-            message=call.query.get("message", ""),
-            platform=platform,
-        )
+        with archives.sent_by_client():
+            image = await call.stories.import_image(
+                call.engine,
+                wire.read_chunks(call.request),
+                name=name,
+                config=config,
+                message=call.query.get("message", ""),
+                platform=platform,
+            )
         progress({"status": str(image.id)})
 
     return await stream.progress(call, run)
@@ -99,13 +99,14 @@ async def load(call: Call) -> web.StreamResponse:
     """Load the images of an archive; quietly, only what was loaded is told."""
     quiet, platform = call.flag("quiet"), _parse_platform(call)
 
-    def load_images(progress: Progress) -> Awaitable[object]:
-        return call.stories.load_images(
-            call.engine,
-            wire.read_chunks(call.request),
-            platform=platform,
-            progress=_only_words(progress) if quiet else progress,
-        )
+    async def load_images(progress: Progress) -> None:
+        with archives.sent_by_client():
+            await call.stories.load_images(
+                call.engine,
+                wire.read_chunks(call.request),
+                platform=platform,
+                progress=_only_words(progress) if quiet else progress,
+            )
 
     return await stream.progress(call, load_images)
 

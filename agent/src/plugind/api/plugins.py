@@ -7,7 +7,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from plugind import errors
-from plugind.api import filters, stream, wire
+from plugind.api import archives, filters, stream, wire
 from plugind.api.call import Call
 from plugind.model import reference
 from plugind.model.reference import Reference
@@ -61,7 +61,8 @@ async def pull(call: Call) -> web.StreamResponse:
 async def create(call: Call) -> web.Response:
     """Create a plugin from a tar with config.json and rootfs/."""
     name = _parse_new_name(call.query.get("name", ""))
-    await call.stories.create(call.engine, name, wire.read_chunks(call.request))
+    with archives.sent_by_client():
+        await call.stories.create(call.engine, name, wire.read_chunks(call.request))
     return web.Response(status=204)
 
 

@@ -31,7 +31,7 @@ async def configure(
     sealing.admit_arguments(engine, named, arguments)
     async with entry.lock:
         if entry.shown().enabled:
-            raise errors.System("cannot set on an active plugin, disable plugin before setting")
+            raise errors.Conflict("cannot set on an active plugin, disable plugin before setting")
         plugin = _set(engine, _naming(entry.plugin, secret), arguments)
         await ending.to_the_end(save(engine, entry, plugin))
     engine.events.plugin("set", plugin)

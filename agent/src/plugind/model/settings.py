@@ -62,7 +62,7 @@ def parse_assignment(text: str) -> Assignment:
     """Split at the first `=`, and the name part after its last `.`."""
     name, equals, value = text.partition("=")
     if not name:
-        raise errors.System(
+        raise errors.InvalidParameter(
             f'cannot set "{MASK if text.strip("=") else text}": invalid format, must be <name>[.<field>][=<value>]'
         )
     del equals  # no "=" means an empty value, as in the original
@@ -146,14 +146,14 @@ def _apply(
             if mount.name == name:
                 _require_settable(name, field, mount.settable, "source")
                 if mount.source is None:
-                    raise errors.System("plugin config has no mount source")
+                    raise errors.InvalidParameter("plugin config has no mount source")
                 changed = replace(settings.mounts[position], source=wanted.value)
                 return replace(settings, mounts=_put(settings.mounts, position, changed))
         for position, device in enumerate(config.devices):
             if device.name == name:
                 _require_settable(name, field, device.settable, "path")
                 if device.path is None:
-                    raise errors.System("plugin config has no device path")
+                    raise errors.InvalidParameter("plugin config has no device path")
                 moved = replace(settings.devices[position], path=wanted.value)
                 return replace(settings, devices=_put(settings.devices, position, moved))
         if config.args.name == name:
@@ -161,7 +161,7 @@ def _apply(
             # An empty value means no arguments; the original passes one empty argument.
             args = tuple(part for part in wanted.value.split(" ") if part)
             return replace(settings, args=_unmasked_args(settings, args, policy))
-    raise errors.System(f'setting "{wanted.name}" not found in the plugin configuration')
+    raise errors.InvalidParameter(f'setting "{wanted.name}" not found in the plugin configuration')
 
 
 def _readings(wanted: Assignment) -> Iterable[tuple[str, str]]:
@@ -184,14 +184,14 @@ def _require_settable(
     allowed = settable or ()
     if not field:
         if len(allowed) > 1:
-            raise errors.System(
+            raise errors.InvalidParameter(
                 f'"{name}": multiple fields are settable, one must be specified: '
                 + ", ".join(allowed)
             )
         if only_field not in allowed:
-            raise errors.System(f'"{name}" is not settable')
+            raise errors.InvalidParameter(f'"{name}" is not settable')
     elif field not in allowed or field != only_field:
-        raise errors.System(f'"{name}.{field}" is not settable')
+        raise errors.InvalidParameter(f'"{name}.{field}" is not settable')
 
 
 def _unmasked_env(settings: Settings, name: str, value: str, policy: SecretPolicy | None) -> str:

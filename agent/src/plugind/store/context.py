@@ -101,7 +101,7 @@ def read_context(
 ) -> bytes:
     """Extract `rootfs/` of the context, write it as a tar to `layer_sink`, return config.json.
 
-    System says `config not found`, or `failed to read from tar: cause`.
+    MalformedArchive says `config not found`, or `failed to read from tar: cause`.
     """
     limits = limits or Limits()
     reader = TarReader(decompress(untar.read_chunks(stream)), limits)
@@ -126,7 +126,7 @@ def read_context(
     except (errors.HostileArchive, tarentry.MalformedArchive, CorruptStream) as exc:
         raise type(exc)(f"failed to read from tar: {exc}") from exc
     if config is None:
-        raise errors.System("config not found")
+        raise tarentry.MalformedArchive("config not found")
     return config
 
 

@@ -86,7 +86,7 @@ DELETE plugins/nosuch?force=1                 404  .message=plugin "nosuch" not 
 POST plugins/toy/set <["DEBUG=1"]             204  =
 POST plugins/toy/set                          204  =
 POST plugins/toy/set <null                    204  =
-POST plugins/toy/set <["NOPE=1"]              500  .message=~setting "NOPE" not found in the plugin
+POST plugins/toy/set <["NOPE=1"]              400  .message=~setting "NOPE" not found in the plugin
 POST plugins/toy/set <[1]                     400  .message=~cannot unmarshal number
 POST plugins/toy/set <{}                      400  .message=~cannot unmarshal object
 

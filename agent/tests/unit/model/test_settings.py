@@ -80,7 +80,7 @@ def test_assignments_split_at_the_first_equals_sign(text: str, name: str, value:
 @pytest.mark.parametrize("text", ["", "=", "=x"])
 def test_an_assignment_has_a_name(text: str) -> None:
     with pytest.raises(
-        errors.System, match=r"invalid format, must be <name>\[\.<field>\]\[=<value>\]"
+        errors.InvalidParameter, match=r"invalid format, must be <name>\[\.<field>\]\[=<value>\]"
     ):
         settings.parse_assignment(text)
 
@@ -155,13 +155,13 @@ def test_args(argument: str, args: tuple[str, ...]) -> None:
     ],
 )
 def test_refusals(argument: str, message: str) -> None:
-    with pytest.raises(errors.System) as refused:
+    with pytest.raises(errors.InvalidParameter) as refused:
         change(argument)
     assert refused.value.message == message
 
 
 def test_all_or_nothing() -> None:
-    with pytest.raises(errors.System):
+    with pytest.raises(errors.InvalidParameter):
         change("DEBUG=1", "MISSING=1")
     assert change("DEBUG=1", "DEBUG=2", "state=/x").env[0] == "DEBUG=2"
 
@@ -263,7 +263,7 @@ def test_any_other_mask_is_refused(argument: str) -> None:
 
 
 def test_values_are_in_no_message_and_no_repr() -> None:
-    with pytest.raises(errors.System) as caught:
+    with pytest.raises(errors.InvalidParameter) as caught:
         settings.parse_assignment("=hunter2")
     assert "hunter2" not in str(caught.value)
     made = Settings(env=("TOKEN=hunter2",), args=("hunter2",))
