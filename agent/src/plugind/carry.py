@@ -99,7 +99,7 @@ async def roll_back(
     """
     observation = await target.observe()
     seen = observed.read(observation)
-    wanted = undo.settle(undo.gently(read_way_back(record)), seen)
+    wanted = undo.settle(undo.gently(read_way_back(record), seen), seen)
     world = await carry_steps.complete(wanted, target, seen)
     plan_ = plan.plan(wanted, world)
     run = _unstarted(plan_, dry_run=dry_run)

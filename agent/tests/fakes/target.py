@@ -16,6 +16,7 @@ with `in_place=True` it does so in place, as the agent's engine does.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -42,11 +43,11 @@ class Remote:
 
     config: dict[str, Any]
 
-    @property
+    @functools.cached_property
     def parsed(self) -> config_.PluginConfig:
         return config_.parse_config(json.dumps(self.config).encode())
 
-    @property
+    @functools.cached_property
     def digest(self) -> Digest:
         return Digest.of(json.dumps(self.config, sort_keys=True).encode())
 
@@ -62,6 +63,7 @@ class FakeTarget:
     plugins: dict[str, Plugin] = field(default_factory=dict)
     volumes: dict[str, dict[str, Any]] = field(default_factory=dict)
     mounts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    mounted: Mapping[str, tuple[str, ...]] | None = None
     left: str = ""
     fail: dict[str, BaseException] = field(default_factory=dict)
     fail_at: dict[int, BaseException] = field(default_factory=dict)
@@ -89,6 +91,7 @@ class FakeTarget:
             plugins=tuple(self._shown(plugin) for plugin in self.plugins.values()),
             volumes=tuple(self.volumes.values()),
             mounts=tuple(self.mounts.values()),
+            mounted=self.mounted,
             digests={plugin.id: str(plugin.manifest_digest) for plugin in known},
             in_place=self.in_place,
         )

@@ -123,7 +123,7 @@ def _change(draft: Draft, wanted: DesiredPlugin, have: ObservedPlugin, offer: Of
     config, current = have.config, have.settings
     if offer is not None and offer.config is not None:
         config = offer.config
-        current = settings_.merge_settings(have.config, have.settings, offer.config)
+        current = plan_settings.merge(have.config, have.settings, offer.config)
     changes: tuple[Change, ...] | None = None
     if offer is None or offer.config is not None:
         changes, problems = plan_settings.compute_changes(config, current, wanted.settings)

@@ -10,7 +10,7 @@ what follows the last dot of a name for a field, and real plugins have variables
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plugind import errors
@@ -64,6 +64,35 @@ def require_changes(
     if problems:
         raise errors.InvalidParameter("cannot set: " + "; ".join(problems))
     return tuple(change.argument for change in changes)
+
+
+def merge(old: config_.PluginConfig, current: Settings, new: config_.PluginConfig) -> Settings:
+    """Return the settings after an upgrade, as far as what an engine shows of the old version tells.
+
+    It shows the present place of a mount or device as its default, too. So nobody can tell whether
+    the new version keeps it; where that matters the place is unknown (None), and is set if declared.
+    """
+    merged, values = settings_.merge_settings(old, current, new), _current_values(current)
+    default = settings_.default_settings(new)
+
+    def is_known(what: str, name: str, place: str | None) -> bool:
+        return values.get((what, name), place) == place
+
+    return replace(
+        merged,
+        mounts=tuple(
+            mount
+            if is_known("mounts", mount.name, was.source) or "source" not in (mount.settable or ())
+            else replace(mount, source=None)
+            for mount, was in zip(merged.mounts, default.mounts, strict=True)
+        ),
+        devices=tuple(
+            device
+            if is_known("devices", device.name, was.path) or "path" not in (device.settable or ())
+            else replace(device, path=None)
+            for device, was in zip(merged.devices, default.devices, strict=True)
+        ),
+    )
 
 
 def show(

@@ -70,13 +70,23 @@ def to_document(desired: Desired) -> dict[str, Any]:
     }
 
 
-def gently(desired: Desired) -> Desired:
-    """Return a way back for later: what is in use by then is not taken away."""
+def gently(desired: Desired, observed: Observed) -> Desired:
+    """Return a way back for later: what is in use by then is not taken away.
+
+    A plugin that runs before and afterwards may stop for a moment; one may be disabled as long as
+    none of its volumes is mounted.
+    """
+
+    def gentle(plugin: DesiredPlugin) -> DesiredPlugin:
+        have = observed.plugins.get(plugin.name)
+        is_unused = have is not None and not have.disturbed
+        if plugin.state == desired_.ENABLED or (plugin.state == desired_.DISABLED and is_unused):
+            return plugin
+        return replace(plugin, force=False)
+
     return replace(
         desired,
-        plugins=tuple(
-            replace(p, force=p.force and p.state == desired_.ENABLED) for p in desired.plugins
-        ),
+        plugins=tuple(gentle(plugin) for plugin in desired.plugins),
         volumes=tuple(replace(volume, force=False) for volume in desired.volumes),
         mounts=tuple(replace(mount, force=False) for mount in desired.mounts),
     )

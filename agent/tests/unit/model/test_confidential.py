@@ -90,3 +90,27 @@ def test_texts_are_redacted_of_everything_declared_or_set() -> None:
     for secret in ("pw", "nn", "kk", "cc", "ll", "tt", "ss", "oo"):
         assert redact(f"it was {secret}-plain") == f"it was {MASK}"
     assert redact("is-set key=other host") == f"{MASK} key={MASK} host"
+
+
+def test_a_probe_volume_s_options_are_as_secret_as_a_volume_s() -> None:
+    options = {"token": "tt-plain", "host": "h", "sesame": "ss-plain", "own": "oo-plain"}
+    declared = desired.parse_declaration(
+        {
+            "plugins": [
+                {
+                    "name": "x",
+                    "verify": {"volume": {"options": options}},
+                    "secret_settings": ["own"],
+                },
+                {"name": "new", "source": "x:1", "verify": True},
+            ]
+        }
+    )
+    world, documents = look()
+    assert confidential.name_secrets(declared, world, {}) == {
+        "plugin/x:latest": ("own", "sesame", "token")
+    }
+    found = {"plugin/x:latest": {"SecretOptions": ["host"]}}
+    assert "host" in confidential.name_secrets(declared, world, found)["plugin/x:latest"]
+    redact = confidential.redactor(declared, world, documents)
+    assert redact("tt-plain ss-plain oo-plain h") == f"{MASK} {MASK} {MASK} h"

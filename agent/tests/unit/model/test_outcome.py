@@ -82,3 +82,74 @@ def test_what_was_undone_is_no_change_and_what_was_recreated_is() -> None:
     run = outcome.Run(same, [outcome.of_step(step, DONE) for step in same.steps])
     assert same.before == same.after
     assert run.has_changed("volume/v")
+
+
+def undone(*statuses: str, left: tuple[str, ...] = ()) -> outcome.Undone:
+    step = plan_for({"plugins": DECLARATION["plugins"]}, plugin()).steps[0]
+    return outcome.Undone(
+        outcomes=tuple(outcome.of_step(step, status, "stuck") for status in statuses), left=left
+    )
+
+
+def test_a_run_that_was_undone_says_what_the_host_is_like() -> None:
+    made = plan_for({"plugins": DECLARATION["plugins"]}, plugin())
+
+    def run_with(what: outcome.Undone) -> outcome.Run:
+        run = outcome.Run(made, [])
+        run.after = dict(made.before)
+        run.note(outcome.of_step(made.steps[0], DONE))
+        run.note(outcome.of_step(made.steps[1], FAILED, "no"))
+        run.undone = what
+        return run
+
+    back = conclude(run_with(undone(DONE)))
+    failed = f"cannot {made.steps[1].describe()}: no; "
+    assert (back.changed, back.msg) == (False, f"{failed}what this run had done was undone")
+    assert [step.status for step in back.steps] == [DONE, FAILED, DONE]
+    nothing = conclude(run_with(undone()))
+    assert (nothing.changed, nothing.msg) == (False, f"{failed}there was nothing to undo")
+    partly = conclude(run_with(undone(DONE, FAILED, SKIPPED, left=("it is on fire",))))
+    why = f"cannot {made.steps[0].describe()}: stuck"
+    # The states may look the same, because secrets are masked: it is a change if it was not undone.
+    assert (partly.changed, partly.msg) == (
+        True, f"{failed}not everything could be undone: {why}; it is on fire",
+    )  # fmt: skip
+
+
+def test_what_cannot_come_back_is_a_change() -> None:
+    again = plan_for({"volumes": [{"name": "v", "recreate": "always"}]}, volume(driver="local"))
+    run = outcome.Run(again, [])
+    run.note(outcome.of_step(again.steps[0], DONE))
+    run.note(outcome.of_step(again.steps[1], FAILED, "no"))
+    run.undone = undone()
+    assert run.after["volume/v"] == again.before["volume/v"]
+    assert run.has_changed("volume/v")
+    assert [step.kind for step in run.done] == ["volume-remove"]
+
+
+def test_a_verification_is_not_a_change_and_fails_a_run() -> None:
+    declared = {"plugins": [{"name": "x", "verify": {"when": "always"}}]}
+    made = plan_for(declared, plugin())
+    run = outcome.Run(made, [outcome.of_step(made.steps[0], DONE)])
+    passed = conclude(run)
+    assert (passed.changed, passed.msg) == (False, "nothing to do, 1 verification passed")
+    failed = conclude(outcome.Run(made, [outcome.of_step(made.steps[0], FAILED, "no")]))
+    assert (failed.changed, failed.failed) == (False, True)
+    assert failed.msg == "cannot verify plugin x:latest: no"
+
+
+def test_how_a_change_is_called_in_json() -> None:
+    run = outcome.Run(plan_for({}), [])
+    assert (conclude(run).to_json()["undo"], conclude(run).to_json()["rolled_back"]) == (
+        None,
+        False,
+    )
+    run.change, run.rolled_back = "ab", True
+    assert conclude(run).to_json()["undo"] == {"id": "ab"}
+    assert conclude(run).to_json()["rolled_back"]
+
+
+def test_a_state_in_words() -> None:
+    state = {"state": "disabled", "source": "x:2"}
+    assert outcome.describe_state("plugin/x:1", state) == "plugin x:1 is now disabled, at x:2"
+    assert outcome.describe_state("mount//m", {"state": "absent"}) == "mount /m is now absent"

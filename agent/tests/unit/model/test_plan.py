@@ -71,6 +71,25 @@ def test_a_fulfilled_declaration_needs_no_registry() -> None:
     assert [v.name for v in needs.comparisons] == ["v"]
 
 
+def test_what_is_required_comes_first_and_goes_last() -> None:
+    offers = {f"{name}:latest": world.offer() for name in "abcdef"}
+    declared = {
+        "plugins": [
+            {"name": "a", "source": "x:1", "grant": "all", "state": "present", "requires": ["c"]},
+            {"name": "b", "source": "x:1", "grant": "all", "state": "present"},
+            {"name": "c", "source": "x:1", "grant": "all", "state": "present"},
+            {"name": "d", "state": "absent"},
+            {"name": "e", "state": "absent", "requires": ["d", "a"]},
+            {"name": "f", "state": "absent"},
+        ]
+    }
+    gone = [plugin(f"{name}:latest", enabled=False) for name in "def"]
+    made = plan_for(declared, *gone, offers=offers)
+    assert [step.resource for step in made.steps] == [f"plugin/{n}:latest" for n in "edfbca"]
+    depends = {step.resource[7]: step.depends for step in made.steps}
+    assert (depends["d"], depends["f"], depends["a"], depends["b"]) == ((0,), (), (4,), ())
+
+
 def test_nothing_is_declared() -> None:
     made = plan_for({}, plugin(), volume())
     assert (made.steps, made.before, made.after) == ((), {}, {})

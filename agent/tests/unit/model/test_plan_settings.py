@@ -87,3 +87,24 @@ def test_what_is_set_to_what_it_was_is_not_marked() -> None:
     changes, _ = plan_settings.compute_changes(CONFIG, SETTINGS, managed)
     after = plan_settings.show_wanted(managed, {"env": {"DEBUG": "5"}}, changes, DEFAULT)
     assert after == {"env": {"DEBUG": "5"}}
+
+
+def test_a_place_that_an_upgrade_may_keep_is_unknown() -> None:
+    moved = world.plugin()
+    places = {"Mounts": [{**world.CONFIG["Mounts"][0], "Source": "/opt"}]}
+    # As an engine shows it: the present place is in Config, too.
+    moved["Config"] = {**moved["Config"], **places}
+    moved["Settings"] = {**moved["Settings"], **places}
+    have = observed.read(observed.Observation(plugins=(moved,))).plugins["x:latest"]
+    merged = plan_settings.merge(have.config, have.settings, CONFIG)
+    assert [mount.source for mount in merged.mounts] == [None]
+    assert [device.path for device in merged.devices] == ["/dev/fuse"]
+    for place in ("/srv", "/opt"):
+        changes, problems = plan_settings.compute_changes(
+            CONFIG, merged, wanted(mounts={"data": place})
+        )
+        assert [change.argument for change in changes] == [f"data.source={place}"]
+        assert problems == ()
+    fixed = {**world.CONFIG, "Mounts": [{**world.CONFIG["Mounts"][0], "Settable": None}]}
+    settled = plan_settings.merge(have.config, have.settings, observed.read_config(fixed))
+    assert [mount.source for mount in settled.mounts] == ["/srv"]

@@ -36,3 +36,27 @@ def test_a_step_knows_what_it_is_about() -> None:
     for attribute in ("wanted_plugin", "wanted_volume"):
         with pytest.raises(TypeError, match="is not a step of"):
             getattr(step, attribute)
+
+
+def test_a_plugin_waits_for_all_that_it_requires() -> None:
+    declared = {
+        "plugins": [
+            {"name": "a", "requires": ["b"]}, {"name": "b", "requires": ["c"]}, {"name": "c"},
+            {"name": "d", "state": "absent", "requires": ["e"]}, {"name": "e", "state": "absent"},
+        ]
+    }  # fmt: skip
+    draft = steps.Draft(desired.parse_declaration(declared), Observed())
+    for name in "abcde":
+        draft.start(f"plugin/{name}:latest", steps.GONE)
+    for name in "cadeb":
+        draft.add("x", f"plugin/{name}:latest", name, {})
+    # `b` has no step before `a` has its own, and is waited for all the same by what it requires.
+    assert [step.depends for step in draft.finish().steps] == [(), (0,), (), (2,), (0,)]
+
+
+def test_a_plan_that_only_looks_changes_nothing() -> None:
+    look = steps.Step(kind=steps.PLUGIN_VERIFY, resource="r", text="t", before={}, after={})
+    make = steps.Step(kind=steps.PLUGIN_ENABLE, resource="r", text="t", before={}, after={})
+    assert [step.changes for step in (look, make)] == [False, True]
+    assert not steps.Plan(steps=(look,)).changes
+    assert steps.Plan(steps=(look, make)).changes
