@@ -19,7 +19,7 @@ test: setup ## every check that a change must pass
 	@$(VENV)/python scripts/check.py $(SESSIONS)
 
 test-all: export PLUGIND_NIGHTLY := 1
-test-all: setup ## that, and what runs nightly: slow tests, ansible-test sanity, newer Pythons, molecule
+test-all: setup ## that, and what runs nightly: slow tests, newer Pythons and ansible-cores, coverage, molecule
 	@$(VENV)/python scripts/check.py --nightly
 
 bench: setup ## side by side with dockerd and community.docker
@@ -44,7 +44,7 @@ fix: ## format, and mend what can be mended
 
 # One check by its name.
 ONE := types floors shape mirror licences spelling shell yaml ansible_lint changelog docs galaxy \
-       unit contract functional system collection_unit integration fleet fleet_20 sanity molecule coverage
+       unit contract functional system collection_unit integration sanity units fleet fleet_20 molecule coverage
 .PHONY: $(ONE)
 $(ONE): setup
 	@$(VENV)/nox -s $@ -- $(ARGS)

@@ -9,7 +9,7 @@ Tags say what scripts/check.py must know:
     nightly    runs in `make test-all` only
     machine    has something of this machine's to itself (accounts, /run, the paths of an installed agent): never
                two of these at a time
-    tree       writes into the checkout, or packs it: never two of these at a time
+    ansible    makes or uses ansible-test's virtual environments: never two of these at a time
 
 While the project grows, a room that does not exist yet is skipped. With CI=true it is a failure: a green run must
 not mean that nothing ran.
@@ -73,6 +73,44 @@ def run_pytest(session: nox.Session, room: str, *args: str, marks: str | None = 
     # Interrupted, pytest has daemons to end and mounts to undo.
     patience = {"interrupt_timeout": 75, "terminate_timeout": 10}
     session.run("pytest", room, report, *args, *select, *session.posargs, **patience)
+
+
+def find_python(version: str) -> str | None:
+    """A Python of this version that really runs: a version manager's shims may be there and fail."""
+    homes = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
+    for candidate in [f"/usr/bin/python{version}", *map(str, homes), f"python{version}"]:
+        path = shutil.which(candidate)
+        probe = [path, "-c", "import ensurepip, venv"]
+        if path and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return path
+    return None
+
+
+# Pythons that a target may have: what `plugins/modules` promises.
+TARGETS = ["3.9", "3.10", "3.11", "3.12", "3.13"]
+# The oldest ansible-core that we support, and the newest one for each Python of controllers.
+CONTROLLERS = [("2.19", "3.11"), ("2.21", "3.12"), ("2.21", "3.13")]
+
+
+def find_targets(session: nox.Session) -> list[str]:
+    """Those of TARGETS that this machine has; the others are named, whatever else is said."""
+    found = [version for version in TARGETS if find_python(version)]
+    lacking = [version for version in TARGETS if version not in found]
+    if lacking:
+        session.warn(f"NOT TESTED on Python {', '.join(lacking)}: not on this machine")
+    if not found:
+        session.error("no Python that targets have on this machine")
+    return found
+
+
+def run_units(session: nox.Session, targets: list[str], *paths: str) -> None:
+    """ansible-test units in virtual environments of its own, one for each of these Pythons."""
+    pythons = [
+        option
+        for version in dict.fromkeys(targets)
+        for option in ("--target-python", f"venv/{version}")
+    ]
+    session.run("scripts/ansible_test.sh", "units", "--requirements", *pythons, *paths)
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -171,13 +209,13 @@ def docs(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-@nox.session(tags=["tree"])
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The agent's wheel comes out the same twice, and holds what it should."""
     session.run("python", "scripts/check_artifacts.py", "wheel")
 
 
-@nox.session(tags=["tree"])
+@nox.session
 def galaxy(session: nox.Session) -> None:
     """The collection's tarball comes out the same twice, and holds what it should."""
     dist = BUILD / "dist"
@@ -215,7 +253,29 @@ def system(session: nox.Session) -> None:
 @nox.session
 def collection_unit(session: nox.Session) -> None:
     """Modules and Ansible plugins without a host."""
-    run_pytest(session, "tests/unit")
+    run_pytest(session, "tests/unit", "-n", "2")
+
+
+@nox.session(tags=["ansible"])
+def sanity(session: nox.Session) -> None:
+    """ansible-test sanity on what the tarball holds (ansible-test resolves links, so it gets a copy)."""
+    session.run("scripts/ansible_test.sh", "sanity", *session.posargs)
+
+
+@nox.session(tags=["ansible"])
+def units(session: nox.Session) -> None:
+    """ansible-test units of the modules on the oldest and the newest Python of targets; nightly on all of them.
+
+    That they compile and can be imported on all of them is seen to by sanity. The Ansible plugins' tests run in
+    collection_unit on this ansible-core, and nightly on others.
+    """
+    found = find_targets(session)
+    run_units(
+        session,
+        [found[0], found[-1]],
+        "tests/unit/plugins/modules",
+        "tests/unit/plugins/module_utils",
+    )
 
 
 @nox.session(tags=["machine"])
@@ -230,7 +290,7 @@ def fleet(session: nox.Session) -> None:
     run_pytest(session, "tests/fleet")
 
 
-@nox.session(tags=["machine", "tree"])
+@nox.session(tags=["machine"])
 def demo(session: nox.Session) -> None:
     """The main job, start to end, by the built tarball, installed where no repository is."""
     closing = REPORTS / "demo.txt"
@@ -285,17 +345,6 @@ def slow(session: nox.Session, room: str) -> None:
     session.run("pytest", path, report, "-m", "slow", *session.posargs, success_codes=[0, 5])
 
 
-def find_python(version: str) -> str | None:
-    """A Python of this version that really runs: a version manager's shims may be there and fail."""
-    homes = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python{version}"))
-    for candidate in [f"/usr/bin/python{version}", *map(str, homes), f"python{version}"]:
-        path = shutil.which(candidate)
-        probe = [path, "-c", "import ensurepip, venv"]
-        if path and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-            return path
-    return None
-
-
 @nox.session(default=False, tags=["nightly"])
 @nox.parametrize("version", ["3.12", "3.13"], ids=["3.12", "3.13"])
 def pythons(session: nox.Session, version: str) -> None:
@@ -318,6 +367,7 @@ def pythons(session: nox.Session, version: str) -> None:
         "pytest-xdist",
         "pytest-cov",
         "hypothesis",
+        "cryptography",
     ]
     session.run(*pip, "-c", "requirements/dev.txt", *tests, f"{wheels[-1]}[docker]")
     session.run(*pip, "--no-deps", "--force-reinstall", str(wheels[-1]))
@@ -329,10 +379,31 @@ def pythons(session: nox.Session, version: str) -> None:
     session.run(str(venv / "bin" / "pytest"), *rooms, report, "-n", "2", *session.posargs)
 
 
-@nox.session(default=False, tags=["nightly"])
-def sanity(session: nox.Session) -> None:
-    """ansible-test sanity on what the tarball holds (ansible-test resolves links, so it gets a copy)."""
-    session.run("scripts/sanity.sh", *session.posargs)
+@nox.session(default=False, tags=["nightly", "ansible"])
+@nox.parametrize(
+    "core,controller", CONTROLLERS, ids=[f"{core}-{python}" for core, python in CONTROLLERS]
+)
+def ansible_test(session: nox.Session, core: str, controller: str) -> None:
+    """Sanity and units with each ansible-core and Python of controllers, on every Python of targets."""
+    python = find_python(controller)
+    if python is None:
+        session.skip(f"no Python {controller} on this machine")
+    venv = BUILD / f"core-{core}-{controller}"
+    if not (venv / "bin" / "ansible-test").exists():
+        shutil.rmtree(venv, ignore_errors=True)
+        session.run(python, "-m", "venv", str(venv))
+    pip = [
+        str(venv / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+    ]
+    session.run(*pip, "--upgrade", f"ansible-core=={core}.*")
+    session.env["ANSIBLE"] = str(venv)
+    session.run("scripts/ansible_test.sh", "sanity", *session.posargs)
+    run_units(session, find_targets(session))
 
 
 @nox.session(default=False, tags=["nightly"])

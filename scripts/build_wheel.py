@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 AGENT = ROOT / "agent"
 TARGET = ROOT / "roles" / "agent" / "files"
+# Not beside the target: what is half done must not be packed into a tarball.
+STAGING = ROOT / ".build"
 
 # Any fixed moment will do (2026-01-01): it becomes the date of every file in the archive.
 EPOCH = "1767225600"
@@ -53,8 +55,9 @@ def build() -> Path:
     # File modes end up in the archive; a checkout's umask must not.
     os.umask(0o022)
     os.chdir(AGENT)
-    TARGET.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=TARGET, prefix=".wheel-") as staging:
+    for directory in (TARGET, STAGING):
+        directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=STAGING, prefix="wheel-") as staging:
         built = Path(staging) / build_wheel(staging)
         wheel = TARGET / built.name
         # One wheel, never two: the role takes the one that is there.

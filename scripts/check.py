@@ -31,7 +31,7 @@ REPORTS = ROOT / ".build" / "reports"
 NOX = (sys.executable, "-m", "nox")
 
 # Two sessions that share one of these tags never run at the same time.
-EXCLUSIVE = {"machine", "tree"}
+EXCLUSIVE = {"machine", "ansible"}
 # How long what was interrupted may take to clean up: daemons to end, mounts to undo.
 GRACE = 90.0
 
@@ -205,8 +205,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--nightly", action="store_true", help="what is tagged nightly, too")
     parser.add_argument("--lanes", type=int, default=2, metavar="N", help="how many at a time")
     options = parser.parse_args(argv)
-    # What ends a job in CI ends it as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What ends a job in CI ends it as Ctrl-C does. A shell starts what is in the background deaf to Ctrl-C, and the
+    # tests of signals with it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     started = time.monotonic()
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)

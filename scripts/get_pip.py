@@ -2,7 +2,7 @@
 """Stand in for the get-pip.py that ansible-test fetches from its own server before it makes its virtual environments.
 
 The pip that comes with Python (ensurepip) is put in place first; it then installs what ansible-test asked for from the
-package index that this machine is set up for. scripts/sanity.sh lays it where ansible-test keeps its downloads.
+package index that this machine is set up for. scripts/ansible_test.sh lays it where ansible-test keeps its downloads.
 """
 
 from __future__ import annotations

@@ -10,13 +10,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 
 FAKE = Path(__file__).parent / "fake_plugind.py"
@@ -45,16 +47,27 @@ class Fake:
         return json.loads(file.read_text()) if file.exists() else {"plugins": {}, "volumes": {}}
 
 
-@pytest.fixture
-def fake(tmp_path: Path) -> Fake:
-    directory = tmp_path / "fake"
+def place_fake(directory: Path) -> Fake:
     directory.mkdir()
-    # Readable for other users, too: become tests call it as somebody else.
+    # For everybody: become tests call it as somebody else.
     directory.chmod(0o777)
     path = directory / "plugind"
     shutil.copy(FAKE, path)
     path.chmod(0o755)
     return Fake(path)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Fake:
+    return place_fake(tmp_path / "fake")
+
+
+@pytest.fixture
+def public_fake() -> Iterator[Fake]:
+    """One that other users reach: every pytest that starts closes the parent of all tmp_paths to them."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield place_fake(Path(directory, "fake"))
 
 
 @pytest.fixture
@@ -66,7 +79,9 @@ def run_module(fake: Fake, capsys: pytest.CaptureFixture[str]) -> Callable[..., 
             f"ansible_collections.plugind.engine.plugins.modules.{kind}"
         )
         params.setdefault("executable", str(fake.path))
-        args = {**params, "_ansible_check_mode": check, "_ansible_diff": diff}
+        # Results of ansible-core 2.20 and newer say how a module was called only if they are asked to.
+        asked = {"_ansible_inject_invocation": True} if "inject_invocation" in PASS_VARS else {}
+        args = {**params, **asked, "_ansible_check_mode": check, "_ansible_diff": diff}
         with patch_module_args(args), pytest.raises(SystemExit):
             module.main()
         said = capsys.readouterr()

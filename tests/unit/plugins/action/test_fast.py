@@ -276,17 +276,14 @@ def test_delegation_names_the_host(play) -> None:
     ("method", "pipelining", "fast"),
     [("su", "1", False), ("su", "0", False), ("sudo", "1", True), ("sudo", "0", False)],
 )
-def test_become(play, fake, tmp_path: Path, method: str, pipelining: str, fast: bool) -> None:
+def test_become(play, public_fake, method: str, pipelining: str, fast: bool) -> None:
     if shutil.which(method) is None:
         pytest.skip(f"{method} is not installed")
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.name.startswith(("pytest-", "popen-", "test_")):
-            directory.chmod(0o755)
     done = play(
-        {**plugin(fake, name="x"), "become": True},
+        {**plugin(public_fake, name="x"), "become": True},
         environ={
             "ANSIBLE_PIPELINING": pipelining,
-            "ANSIBLE_REMOTE_TMP": f"{fake.path.parent}/tmp-${{USER}}",
+            "ANSIBLE_REMOTE_TMP": f"{public_fake.path.parent}/tmp-${{USER}}",
         },
         vars={
             "ansible_become_method": method,
@@ -297,6 +294,6 @@ def test_become(play, fake, tmp_path: Path, method: str, pipelining: str, fast: 
         },
     )
     assert done.result["changed"], done.output
-    (call,) = fake.calls
+    (call,) = public_fake.calls
     assert call["uid"] != 0
     assert by_module(call) is not fast
