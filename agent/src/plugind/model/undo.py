@@ -29,6 +29,7 @@ from plugind.model.digest import Digest
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observed, ObservedMount, ObservedPlugin
 from plugind.model.reference import Reference
+from plugind.model.secrets import MASK
 from plugind.model.steps import Plan, Problem, Step
 
 
@@ -163,28 +164,39 @@ def _pinned(have: ObservedPlugin) -> Reference | None:
 
 
 def _settings(have: ObservedPlugin, wanted: DesiredPlugin) -> DesiredSettings:
-    """Return all that can be set, as it was."""
+    """Return all that can be set, as it was.
+
+    What cannot be declared is left out: a name with `=`, and the mask of a secret as a value.
+    """
     config, settings = have.config, have.settings
     values = dict(entry.partition("=")[::2] for entry in settings.env)
     settable = [env.name for env in config.env if "value" in (env.settable or ())]
-    env = {name: values[name] for name in settable if name in values}
+    env = {n: values[n] for n in settable if n in values and MASK not in values[n]}
     env |= {name: "" for name in settable if name in wanted.settings.env and name not in values}
-    has_args = config.args.name and "value" in (config.args.settable or ())
-    parts = " ".join(settings.args).split(" ")
+    args = " ".join(settings.args)
+    has_args = config.args.name and "value" in (config.args.settable or ()) and MASK not in args
     return DesiredSettings(
         env=env,
-        args=tuple(part for part in parts if part) if has_args else None,
+        args=tuple(part for part in args.split(" ") if part) if has_args else None,
         mounts={
             mount.name: mount.source
             for mount in settings.mounts
-            if mount.name and mount.source is not None and "source" in (mount.settable or ())
+            if _is_name(mount.name)
+            and mount.source is not None
+            and "source" in (mount.settable or ())
         },
         devices={
             device.name: device.path
             for device in settings.devices
-            if device.name and device.path is not None and "path" in (device.settable or ())
+            if _is_name(device.name)
+            and device.path is not None
+            and "path" in (device.settable or ())
         },
     )
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and "=" not in name
 
 
 def _mount(path: str, have: ObservedMount | None) -> DesiredMount:

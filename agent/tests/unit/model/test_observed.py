@@ -63,3 +63,8 @@ def test_volumes_and_differing_options() -> None:
     assert world.volumes["v"].options == {}
     assert observed.differing({"a": "1", "b": "2"}, {"b": "3", "c": "4"}) == ("a", "b", "c")
     assert observed.differing({"a": "1"}, {"a": "1"}) == ()
+
+
+def test_a_plugin_that_was_not_verified_since_it_was_changed() -> None:
+    assert not read(plugin()).unverified
+    assert read(plugin(Unverified=True)).unverified

@@ -14,7 +14,7 @@ from fakes import world
 from fakes.target import FakeTarget, Remote
 from fakes.world import kinds, plan_for, plugin, volume
 from plugind import carry
-from plugind.model import desired, observed, plan
+from plugind.model import desired, observed, plan, steps
 
 VERSIONS = {
     "docker.io/library/x:1": Remote(world.CONFIG),
@@ -132,12 +132,31 @@ def volumes(name: str) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-declarations = st.fixed_dictionaries(
-    {},
-    optional={
-        "plugins": st.tuples(plugins("x", ["x:1", "x:2"]), plugins("y", ["y:1"])).map(list),
-        "volumes": st.tuples(volumes("v"), volumes("w")).map(list),
-    },
+def connected(document: dict[str, Any], requires: bool, verify: bool) -> dict[str, Any]:
+    """Let `x` require `y`, and verify both, as far as that can be declared."""
+    x, y = document.get("plugins") or ({}, {})
+    if requires and x and (y["state"] != "absent" or x["state"] == "absent"):
+        x = {**x, "requires": ["y"]}
+    chosen = [
+        {**one, "verify": True} if verify and one["state"] in ("enabled", "present") else one
+        for one in (x, y)
+        if one
+    ]
+    return {**document, "plugins": chosen}
+
+
+declarations = st.builds(
+    connected,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "plugins": st.tuples(plugins("x", ["x:1", "x:2"]), plugins("y", ["y:1"])).map(list),
+            "volumes": st.tuples(volumes("v"), volumes("w")).map(list),
+            "prune": st.lists(st.sampled_from(["plugins", "volumes", "mounts"]), unique=True),
+        },
+    ),
+    st.booleans(),
+    st.booleans(),
 )
 
 
@@ -168,6 +187,8 @@ def test_what_was_carried_out_needs_nothing_more(
                 continue
             again = await carry.apply(wanted, target, dry_run=False)
             assert (again.changed, again.failed, again.steps) == (False, False, ())
-            assert again.before == again.after == result.after
+            # What was pruned is not declared, and gone.
+            assert again.before == again.after
+            assert result.after == dict.fromkeys(result.after, steps.GONE) | again.after
 
     asyncio.run(work())

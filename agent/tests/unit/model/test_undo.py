@@ -130,6 +130,19 @@ def test_an_unreadable_reference_is_left_alone() -> None:
     assert desired.parse_declaration(undo.to_document(back)) == back
 
 
+def test_what_cannot_be_declared_is_left_out() -> None:
+    odd = plugin(env=("DEBUG=********",))
+    mount = {**world.CONFIG["Mounts"][0], "Name": "a=b"}
+    odd["Config"] = {**odd["Config"], "Mounts": [mount]}
+    odd["Settings"] = {**odd["Settings"], "Args": ["--key=********"]}
+    document = {"plugins": [{"name": "x", "state": "disabled"}]}
+    seen = read(odd)
+    back = undo.undo(plan.plan(desired.parse_declaration(document), seen), seen)
+    settings_ = back.plugins[0].settings
+    assert (settings_.env, settings_.args, settings_.mounts) == ({"linode.token": ""}, None, {})
+    assert desired.parse_declaration(undo.to_document(back)) == back
+
+
 def test_a_variable_without_a_value_is_not_emptied() -> None:
     back = way_back()
     was = undo.settle(back, read(plugin(env=("DEBUG=5",)))).plugins[2]
