@@ -7,19 +7,19 @@ root = "/var/lib/plugind"         state
 run = "/run/plugind"              what a reboot may lose
 logs = "/var/log/plugind"         plugins' output
 sockets = "/run/docker/plugins"   where the documentation says plugins' sockets are
-socket = "/run/plugind/api.sock"
+socket = "/run/plugind/api.sock"  the API; below `run` if only that is given
 group = "plugind"                 may use the socket, besides root
-log_level = "info"
+log_level = "info"                or debug, warning, error
 enable_timeout = 30               seconds, where a client names none
 log_max_bytes = 10485760          per plugin, then rotated once
 [registry]
 insecure = ["registry.example:5000"]      plain HTTP or unverified TLS
-ca_file = "/etc/ssl/certs/registry.pem"
+ca_file = "/etc/ssl/certs/registry.pem"   trusted besides what the host trusts
 [registry.mirrors]
-"docker.io" = ["mirror.example"]
+"docker.io" = ["mirror.example"]          asked first
 [runtime]
 binary = "runc"                   or "crun"
-conmon = "conmon"
+conmon = "conmon"                 found on PATH, or a path
 [secrets]
 patterns = ["password", "key"]    words in the names of settings and options whose values are secrets,
                                   in place of the built-in ones (plugind.model.secrets.PATTERNS)
@@ -27,14 +27,14 @@ also = ["*_headers"]              more of them
 [publish]
 docker = false                    tell a real dockerd of plugins, as legacy ones: .spec files, and the
                                   host's /run/docker/logging in log plugins
-docker_directory = "/etc/docker/plugins"
+docker_directory = "/etc/docker/plugins"  where dockerd looks for them
 podman = false                    tell Podman of volume plugins: a drop-in of containers.conf
-podman_file = "/etc/containers/containers.conf.d/50-plugind.conf"
+podman_file = "/etc/containers/containers.conf.d/50-plugind.conf"  the drop-in
 podman_timeout = 120              whole seconds that Podman waits for a volume plugin, all of them
 [restart]
 first = 0.1                       seconds; grows by `factor` up to `longest`
-factor = 2.0
-longest = 60.0
+factor = 2.0                      each pause is so many times the one before
+longest = 60.0                    seconds
 limit = 10                        failures in a row before giving up
 healthy_after = 10.0              a run of that many seconds ends the row
 """

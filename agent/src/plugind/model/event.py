@@ -44,6 +44,67 @@ class Event:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an action says, and which attributes come with it beside those of its type."""
+
+    says: str
+    attributes: tuple[str, ...] = ()
+
+
+#: What every event of a type has among its attributes. Images and containers have their labels, too.
+ATTRIBUTES = {
+    PLUGIN: ("name",),
+    VOLUME: ("driver",),
+    IMAGE: ("name",),
+    CONTAINER: ("image", "name"),
+}
+
+#: Every event that the engine publishes, by type and action.
+ACTIONS: dict[str, dict[str, Action]] = {
+    PLUGIN: {
+        "pull": Action("fetched from a registry; its ID is the reference"),
+        "create": Action("made of a directory on the host"),
+        "enable": Action("runs, and has answered"),
+        "disable": Action("was stopped by somebody"),
+        "remove": Action("is gone"),
+        "push": Action("was sent to a registry", ("digest",)),
+        "set": Action("has other settings"),
+        "upgrade": Action("is another version now", ("from", "to")),
+        "rolled back": Action("the old version or settings are back", ("error",)),
+        "died": Action("ended by itself", ("exitCode",)),
+        "restarted": Action("runs again after it died", ("restarts",)),
+        "gave up": Action("died too often in a row and is left alone", ("failures",)),
+    },
+    VOLUME: {
+        "create": Action("is there"),
+        "destroy": Action("is gone", ("forced", "left")),
+        "mount": Action("a holder has it", ("container", "destination", "replayed")),
+        "unmount": Action("a holder has let go of it", ("container", "reason")),
+        "attach": Action("is seen at a path of the host", ("destination", "source", "replayed")),
+        "detach": Action("is no longer seen there", ("destination", "reason")),
+        "prune": Action("unused volumes were removed; bytes", ("reclaimed",)),
+    },
+    IMAGE: {
+        "pull": Action("fetched from a registry; its ID is the reference"),
+        "import": Action("made of an archive of files"),
+        "load": Action("taken from an archive of an image"),
+        "tag": Action("has another name"),
+        "untag": Action("has one name less"),
+        "delete": Action("is gone"),
+    },
+    CONTAINER: {
+        "create": Action("is there"),
+        "attach": Action("somebody reads its output or writes its input"),
+        "start": Action("its program runs"),
+        "stop": Action("was stopped by somebody"),
+        "kill": Action("got a signal", ("signal",)),
+        "die": Action("its program ended", ("exitCode",)),
+        "destroy": Action("is gone"),
+    },
+}
+
+
 FILTERS = ("type", "event", "plugin", "volume", "scope", "label", "container", "daemon", "image")
 
 

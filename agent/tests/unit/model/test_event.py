@@ -4,8 +4,13 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+import plugind
 from plugind.model import event
 
 ENABLE = event.Event(
@@ -93,3 +98,38 @@ def test_volumes_have_no_name_but_their_id() -> None:
     assert matches(CREATE, volume="v")
     assert not matches(CREATE, volume="w")
     assert not matches(CREATE, plugin="v1")
+
+
+# How the engine publishes: the called name, which argument the action is, and the event's type.
+CALLS = {
+    "plugin": (0, event.PLUGIN),
+    "volume": (0, event.VOLUME),
+    "image": (0, event.IMAGE),
+    "publish": (1, event.CONTAINER),
+    "_tell": (1, event.VOLUME),
+}
+
+
+def published() -> Iterator[tuple[str, str, set[str]]]:
+    """Every type, action and spelled-out attribute that the engine's sources publish."""
+    for file in (Path(plugind.__file__).parent / "engine").glob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call):
+                continue
+            called = ast.unparse(call.func)
+            position, kind = CALLS.get(called.rpartition(".")[2], (None, ""))
+            if called.endswith("events.publish_pull"):
+                yield event.PLUGIN, "pull", set()
+            elif position is not None and position < len(call.args):
+                action = call.args[position]
+                if isinstance(action, ast.Constant) and isinstance(action.value, str):
+                    yield kind, action.value, {k.arg for k in call.keywords if k.arg}
+
+
+def test_the_table_has_what_is_published_and_nothing_else() -> None:
+    found = list(published())
+    table = {(kind, action) for kind, actions in event.ACTIONS.items() for action in actions}
+    assert {(kind, action) for kind, action, _ in found} == table
+    for kind, action, attributes in found:
+        known = {*event.ACTIONS[kind][action].attributes, *event.ATTRIBUTES[kind]}
+        assert attributes - {"id"} <= known, (kind, action)
