@@ -13,6 +13,7 @@
     plugind events [--since WHEN]      what happens, a line each
     plugind doctor                     what this host lacks
     plugind apply | query | build      declarations, see `plugind apply --help`
+    plugind rollback [ID]              go back from the last declaration
     plugind run                        a one-off container, JSON in and out
     plugind serve                      the daemon
 
@@ -60,6 +61,10 @@ def main(arguments: Sequence[str]) -> int:
 def _whole_verb(arguments: Sequence[str]) -> Callable[[list[str]], int] | None:
     """Return a verb that parses its own arguments; imported only when it is the one."""
     name = arguments[0] if arguments else ""
+    if name == "rollback":
+        from plugind import ctl_rollback
+
+        return ctl_rollback.main
     if name == "build":
         from plugind import ctl_build
 

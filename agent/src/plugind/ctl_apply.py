@@ -36,8 +36,7 @@ _MARKS = {"install": "+", "create": "+", "remove": "-"}
 def main_apply(argv: list[str]) -> int:
     """Run `plugind apply`; return the exit code."""
     parser = _parser("apply", "Make a declaration of plugins and volumes true.")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--diff", action="store_true", help="show the state before and after")
+    add_change_options(parser)
     options = parser.parse_args(argv)
     return run(options, _apply, lambda answer: render_result(answer, diff=options.diff))
 
@@ -52,9 +51,12 @@ def main_query(argv: list[str]) -> int:
 def run(
     options: argparse.Namespace, work: Work, render: Callable[[dict[str, Any]], Iterator[str] | tuple[()]]
 ) -> int:  # fmt: skip
-    """Read the document, do the work, print the answer; every error becomes an exit code."""
+    """Read the document, do the work, print the answer; every error becomes an exit code.
+
+    A verb that takes no document has None for its file.
+    """
     try:
-        answer = work(options, read_document(options.file))
+        answer = work(options, {} if options.file is None else read_document(options.file))
     except ctl_wire.Unreachable as exc:
         return fail(options, ctl_wire.UNREACHABLE, str(exc))
     except ctl_wire.Refused as exc:
@@ -139,8 +141,21 @@ def render_diff(diff: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield from difflib.unified_diff(old, new, *names, lineterm="")
 
 
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every verb that changes something takes."""
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--diff", action="store_true", help="show the state before and after")
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # Without a width it imports shutil, and bz2 and lzma with it, for every option that is added.
+    return argparse.HelpFormatter(prog, width=80)
+
+
 def _parser(verb: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"plugind {verb}", description=description)
+    parser = argparse.ArgumentParser(
+        prog=f"plugind {verb}", description=description, formatter_class=_formatter
+    )
     parser.add_argument(
         "file", nargs="?", default="-", metavar="FILE", help="JSON; - (default): standard input"
     )
@@ -158,16 +173,17 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 def _apply(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     if options.engine:
         return _apply_to_docker(options.engine, document, dry_run=options.dry_run)
-    return _post(options, f"/plugind/apply?dry_run={int(options.dry_run)}", document)
+    return post(options, f"/plugind/apply?dry_run={int(options.dry_run)}", document)
 
 
 def _query(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     if options.engine:
         return _query_docker(options.engine, document)
-    return _post(options, "/plugind/query", document)
+    return post(options, "/plugind/query", document)
 
 
-def _post(options: argparse.Namespace, path: str, document: dict[str, Any]) -> dict[str, Any]:
+def post(options: argparse.Namespace, path: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Post a document to the agent; return its answer."""
     return ctl_wire.post_json(ctl_wire.agent_socket(options.socket), path, document)
 
 
@@ -175,15 +191,17 @@ def _apply_to_docker(url: str, document: dict[str, Any], *, dry_run: bool) -> di
     import asyncio
 
     from plugind import carry
-    from plugind.dockerd import execute
+    from plugind.dockerd import execute, undo_log
     from plugind.model import desired
 
     wanted = desired.parse_declaration(document)
-    policy = _policy()
+    policy = read_policy()
 
     async def work() -> dict[str, Any]:
         async with execute.open_target(url, policy) as target:
-            return (await carry.apply(wanted, target, dry_run=dry_run)).to_json()
+            log = undo_log.of_engine(url)
+            result = await carry.apply(wanted, target, dry_run=dry_run, undo_log=log)
+            return result.to_json()
 
     return asyncio.run(work())
 
@@ -194,7 +212,7 @@ def _query_docker(url: str, document: dict[str, Any]) -> dict[str, Any]:
     from plugind import carry
     from plugind.dockerd import execute
 
-    policy = _policy()
+    policy = read_policy()
 
     async def work() -> dict[str, Any]:
         async with execute.open_target(url, policy) as target:
@@ -203,7 +221,7 @@ def _query_docker(url: str, document: dict[str, Any]) -> dict[str, Any]:
     return asyncio.run(work())
 
 
-def _policy() -> SecretPolicy:
+def read_policy() -> SecretPolicy:
     """Return what the agent's options on this host say of secrets; the built-in if there are none."""
     import os
 

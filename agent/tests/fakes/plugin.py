@@ -15,6 +15,7 @@ It is configured through its environment, which is what a plugin has:
         hang=METHOD      never answers METHOD (`VolumeDriver.Mount`)
         wait=METHOD      answers METHOD once `go_on` is called
         fail=METHOD:TEXT answers METHOD with `Err`
+        refuse=TEXT      answers what is about a volume with TEXT in its name with `Err`
         drop=METHOD      closes the connection instead of answering METHOD
         answer=METHOD:STATUS:TEXT  answers METHOD with exactly that
 
@@ -140,6 +141,8 @@ class VolumePlugin:
             failing, _, text = value.partition(":")
             if failing == method:
                 return _json({"Err": text})
+        if any(text in arguments.get("Name", "") for text in self.words("refuse")):
+            return _json({"Err": "no"})
         handler = getattr(self, "_" + method.rpartition(".")[2].lower(), None)
         if handler is None:
             return _reply(404, b"404 page not found\n")

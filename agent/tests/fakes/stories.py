@@ -370,6 +370,10 @@ class FakeStories(FakeContainers):
         self._note("apply", document=document, dry_run=dry_run)
         return {"changed": not dry_run}
 
+    async def roll_back(self, engine, change, *, dry_run):
+        self._note("roll_back", change=change, dry_run=dry_run)
+        return {"changed": not dry_run}
+
     async def query(self, engine, document):
         self._note("query", document=document)
         return {"plugins": []}

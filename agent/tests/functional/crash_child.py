@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from functional import crash_declare
 from plugind import checkpoint, errors
 from plugind.engine import (
     configure,
@@ -269,6 +270,7 @@ OPERATIONS: dict[str, Operation] = {
     "front-remove": front_remove,
     "front-mount": front_mount,
     "front-unmount": front_unmount,
+    **crash_declare.OPERATIONS,
 }
 
 
@@ -319,13 +321,7 @@ def boot(base: Path) -> World:
     world = World(base)
     used = invariants.load_records(world.layout.root).get("used:latest")
     if used is not None:
-        backend: dict[str, dict[str, Any]] = {"free": {}, "kept": {}, "seen": {}}
-        for method, body in read_journal(base):
-            if method == "Create":
-                backend[body["Name"]] = body["Opts"] or {}
-            elif method == "Remove":
-                backend.pop(body["Name"])
-        world.host.volumes[used["id"]] = backend
+        world.host.volumes[used["id"]] = crash_declare.Backend(base / "backend")
     return world
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from plugind import checkpoint, errors
 from plugind.model.container import Status
 from plugind.model.image import Image
 from plugind.model.lifecycle import PluginState
+from plugind.model.verify import PROBE_VOLUME
 from support import invariants
 from support.engine import World
 
@@ -100,7 +102,10 @@ def test_every_point_is_passed_by_some_operation(traces: dict[str, list[str]]) -
 async def test_whatever_is_killed_in_the_middle_can_be_done_again(
     crasher: Crasher, traces: dict[str, list[str]], name: str, tmp_path: Path
 ) -> None:
-    for number, point in enumerate(traces[name]):
+    points = traces[name]
+    if name == "declare-and-go-back":  # up to there it is like any other declaration
+        points = points[points.index("undo-done:after-commit:1") :]
+    for number, point in enumerate(points):
         base = crasher.fresh(tmp_path / str(number))
         crasher.run(base, name, point, status=-9)
         async with crash_child.boot(base) as world:
@@ -124,6 +129,8 @@ def check(world: World, base: Path, name: str, point: str) -> None:
     """What must hold after any crash."""
     where = f"{name} at {point}"
     invariants.check(world.layout.root)
+    undo = world.layout.undo
+    assert not undo.exists() or json.loads(undo.read_bytes())["state"] == "done", where
     records = invariants.load_records(world.layout.root)
     for entry in world.engine.entries.values():
         plugin = entry.plugin
@@ -137,7 +144,7 @@ def check(world: World, base: Path, name: str, point: str) -> None:
     used = records.get("used:latest")
     if used is not None:
         assert "settings_before" not in used, where
-        assert not used["remote"].endswith(":bad"), where
+        assert not used["remote"].endswith((":bad", ":unfit")), where
         assert "PLUGIN_BEHAVIOUR=exit=1" not in used["settings"]["env"], where
     # Once it has answered, it comes back; before, it does not.
     if name == "enable":
@@ -154,6 +161,9 @@ def check_volumes(world: World, base: Path, where: str) -> None:
         assert volumes["free"]["labels"] == {"of": "free"}, where
     else:
         assert ("Remove", {"Name": "free"}) in calls, where
+    # Of what was to be tried out nothing is left, at the driver only until it is tried out again.
+    assert not [name for name in volumes if name.startswith(PROBE_VOLUME)], where
+    calls = [call for call in calls if not str(call[1].get("Name")).startswith(PROBE_VOLUME)]
     # A mount that the driver was asked for has its reference, until the driver undid it.
     undone = [body["ID"] for method, body in calls if method == "Unmount"]
     for method, body in calls:
@@ -207,6 +217,9 @@ def check_done(world: World, name: str, where: str) -> None:
         "unmount": lambda: holders["kept"] == [FRONT_HOLDER],
         "host-mount": lambda: is_on_host(world, "new"),
         "host-unmount": lambda: not is_on_host(world, "old"),
+        "probe": lambda: sorted(backend_of(world)) == ["free", "kept", "seen"],
+        "declare-badly": lambda: is_as_before(world, records, volumes),
+        "declare-and-go-back": lambda: is_as_before(world, records, volumes),
         "front-create": lambda: volumes["new"]["options"] == {"o": "1"},
         "front-remove": lambda: "free" not in volumes,
         "front-mount": lambda: holders["free"] == [FRONT_HOLDER],
@@ -220,6 +233,23 @@ def is_used(records: dict[str, dict[str, Any]], tag: str, setting: str) -> bool:
     record = records["used:latest"]
     is_version = record["enabled"] and record["remote"].endswith(tag)
     return is_version and setting in record["settings"]["env"]
+
+
+def backend_of(world: World) -> dict[str, Any]:
+    """Return the volumes that the backend of `used` has."""
+    (entry,) = [one for one in world.engine.entries.values() if one.plugin.name == "used:latest"]
+    return world.host.volumes[entry.plugin.id]
+
+
+def is_as_before(
+    world: World, records: dict[str, dict[str, Any]], volumes: dict[str, dict[str, Any]]
+) -> bool:
+    """True if a declaration has left nothing, not even the way back from it."""
+    paths = [path for path in world.engine.host_mounts if path.endswith("/new")]
+    # A record of what its driver does not have is shown to nobody, as in Docker.
+    known = [name for name in volumes if name == "local" or name in backend_of(world)]
+    gone = not paths and sorted(known) == ["free", "kept", "local", "seen"]
+    return gone and is_used(records, ":latest", "DEBUG=") and not world.layout.undo.exists()
 
 
 def is_on_host(world: World, name: str) -> bool:

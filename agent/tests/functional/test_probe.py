@@ -106,7 +106,7 @@ async def test_a_plugin_that_does_not_run_fails_at_once(world: World) -> None:
 
 async def test_a_volume_of_who_serves_none_cannot_be_meant(world: World) -> None:
     await world.running(interface={"types": ["docker.logdriver/1.0"], "socket": "plugin.sock"})
-    with pytest.raises(errors.InvalidParameter, match="serves no volumes"):
+    with pytest.raises(errors.Unsupported, match="serves no volumes"):
         await probe.probe(world.engine, "toy", VOLUME)
 
 

@@ -48,6 +48,7 @@ from support import content as content_
 OPTIONS = context.EngineOptions(
     enable_timeout=20.0,
     stop_grace=0.05,
+    undo_patience=0.0,  # restarts wait for a clock that a test has to advance
     restart=RestartPolicy(first=0.1, factor=2.0, longest=60.0, limit=3, healthy_after=10.0),
 )
 
@@ -134,7 +135,7 @@ class World:
     async def swept(self) -> None:
         """Wait until the engine has cleared away what nobody waits for."""
         for task in list(self.engine.background):
-            if task.get_name().startswith(("empty ", "forget ", "conclude ")):
+            if task.get_name().startswith(("empty ", "forget ", "conclude ", "undo ")):
                 await asyncio.wait([task])
 
     async def reopen(self) -> None:

@@ -115,6 +115,12 @@ async def apply(call: Call) -> web.Response:
     return wire.json_response(await call.stories.apply(call.engine, document, dry_run=dry_run))
 
 
+async def roll_back(call: Call) -> web.Response:
+    """Undo the last change, or the one that is named if it is that, or with `dry_run` only say how."""
+    change, dry_run = wire.get_string(await call.object(), "id") or None, call.flag("dry_run")
+    return wire.json_response(await call.stories.roll_back(call.engine, change, dry_run=dry_run))
+
+
 async def query(call: Call) -> web.Response:
     """Answer what the document asks for."""
     return wire.json_response(await call.stories.query(call.engine, await _document(call)))

@@ -126,6 +126,7 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("POST",   "/plugind/mounts",                 WRITE, FINISH, host_mounts.mount),
     ("DELETE", "/plugind/mounts/{name}",          WRITE, FINISH, host_mounts.unmount),
     ("POST",   "/plugind/apply",                  WRITE, FINISH, native.apply),
+    ("POST",   "/plugind/rollback",               WRITE, FINISH, native.roll_back),
     ("POST",   "/plugind/query",                  READ,  STOP,   native.query),
 )
 # fmt: on

@@ -49,6 +49,7 @@ from plugind.engine.lookup import find, list_plugins
 from plugind.engine.mounting import holders, mount_volume, unmount_volume
 from plugind.engine.push import push
 from plugind.engine.remove import remove
+from plugind.engine.rollback import roll_back
 from plugind.engine.rpc_call import call
 from plugind.engine.upgrade import upgrade, upgrade_in_place
 from plugind.engine.volumes import create_volume, inspect_volume, prune_volumes, remove_volume
@@ -101,6 +102,7 @@ __all__ = [
     "remove_image",
     "remove_volume",
     "resolve",
+    "roll_back",
     "start_container",
     "status",
     "stop_container",

@@ -74,7 +74,7 @@ async def probe(place: Place, verify: Verify) -> None:
     It takes `verify.timeout` seconds at most, and clearing away after a failure some more.
     """
     if verify.volume is not None and not place.interface.serves("volumedriver"):
-        raise errors.InvalidParameter(f"plugin {place.name} serves no volumes")
+        raise errors.Unsupported(f"plugin {place.name} serves no volumes")
     socket = PluginSocket(place.socket)
     loop = asyncio.get_running_loop()
     end = loop.time() + verify.timeout

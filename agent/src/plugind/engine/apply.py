@@ -21,11 +21,12 @@ from plugind.engine import (
     references,
     remove,
     sealing,
+    undo_log,
     upgrade,
     volumes,
 )
 from plugind.engine.context import Engine
-from plugind.model import desired, privileges, reference, volume
+from plugind.model import desired, outcome, privileges, reference, volume
 from plugind.model.credentials import Credentials
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
@@ -43,26 +44,29 @@ async def apply(
 ) -> dict[str, Any]:
     """Plan the declaration and, unless `dry_run`, carry it out; return the result document.
 
-    Of declarations that name the same things one waits for the other, and plans with what that has made: two operators
-    who ask for the same at once both get it.
+    One declaration waits for the other, and plans with what that has made: two operators who ask
+    for the same at once both get it.
     """
     wanted = desired.parse_declaration(document)
     sealing.admit_declaration(engine, wanted)
     target = EngineTarget(engine, wanted)
     async with contextlib.AsyncExitStack() as held:
-        # In order, so that no two wait for each other. A plan alone changes nothing.
-        for resource in [] if dry_run else _named(wanted):
-            await held.enter_async_context(engine.locks.holding(f"apply:{resource}"))
-        result = await carry.apply(wanted, target, dry_run=dry_run, progress=progress)
+        if not dry_run:  # a plan alone changes nothing
+            await held.enter_async_context(undo_log.turn(engine))
+        result = await carry.apply(
+            wanted,
+            target,
+            dry_run=dry_run,
+            progress=progress,
+            undo_log=undo_log.UndoLog(engine),
+            clock=engine.clock,
+        )
         if not dry_run:
             await target.name_secrets()
+    if result.rolled_back:
+        why = outcome.undoes("")
+        undo_log.tell(engine, [step for step in result.steps if step.reason.startswith(why)])
     return result.redacted(engine.redact).to_json()
-
-
-def _named(wanted: desired.Desired) -> list[str]:
-    plugins = {plugin.resource for plugin in wanted.plugins}
-    theirs = {declared.resource for declared in wanted.volumes}
-    return sorted(plugins | theirs | {mount.resource for mount in wanted.mounts})
 
 
 async def query(engine: Engine, document: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class EngineOptions:
     driver_timeout: float = 0.0
     #: How long a probe that failed waits until its volume is removed; later goes on without it.
     clearing_timeout: float = 10.0
+    #: How long the start waits for a change that was interrupted to be undone.
+    undo_patience: float = 5.0
     secrets: SecretPolicy = secrets_.DEFAULT
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
     publishing: Publishing = field(default_factory=Publishing)
@@ -211,7 +213,7 @@ class Engine:
     pins: collections.Counter[Digest] = field(default_factory=collections.Counter)
     writers: int = 0
     keep_blobs: bool = False
-    #: What going back from the last change needs; see `undo_log`.
+    #: What going back from the last change needs.
     undo_blobs: frozenset[Digest] = frozenset()
     background: set[asyncio.Task[None]] = field(default_factory=set)
     degraded: str | None = None

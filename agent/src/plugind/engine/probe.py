@@ -50,7 +50,7 @@ async def probe(engine: Engine, name: str, verify: Verify) -> None:
             raise errors.Unavailable(f"no answer within {verify.timeout:g} s") from None
     if verify.volume is not None:
         if not entry.plugin.serves(drivers.CAPABILITY):
-            raise errors.InvalidParameter(f"plugin {entry.plugin.name} serves no volumes")
+            raise errors.Unsupported(f"plugin {entry.plugin.name} serves no volumes")
         await _try_volume(engine, entry, verify, max(0.0, end - loop.time()))
 
 

@@ -26,6 +26,7 @@ from plugind.engine import (
     references,
     replacement,
     replay,
+    rollback,
     sealing,
     stale,
     supervise,
@@ -58,6 +59,7 @@ async def reconcile(engine: Engine) -> None:
     engine.spawn(replay.replay_local(engine), "mount local volumes again")
     engine.spawn(host_mounts.restore(engine), "restore host mounts")
     engine.spawn(probe.clear_left(engine), "remove probe volumes")
+    await rollback.recover(engine)
     await garbage.collect(engine)
 
 

@@ -99,6 +99,14 @@ async def test_a_query_is_answered_and_a_declaration_refused_while_degraded(serv
     await served.say("POST plugind/apply?dry_run=1 <{}  503  .message=~newer")
 
 
+async def test_a_rollback_passes_the_change_that_is_meant(served):
+    await served.say("POST plugind/rollback  200  .changed=true")
+    await served.say('POST plugind/rollback?dry_run=1 <{"id":"0123"}  200  .changed=false')
+    await served.say('POST plugind/rollback <{"id":7}  400')
+    wanted = [{"change": None, "dry_run": False}, {"change": "0123", "dry_run": True}]
+    assert served.stories.calls == [("roll_back", call) for call in wanted]
+
+
 @pytest.mark.parametrize(("uid", "status"), [(0, 200), (901, 403)])
 async def test_only_root_sees_secrets(tmp_path, uid, status):
     document = {**stories.CONFIG, "env": [{"name": "TOKEN", "value": "planted"}]}

@@ -129,7 +129,7 @@ async def test_nobody_who_listens_is_said(bench: Bench) -> None:
 
 
 async def test_a_volume_of_who_serves_none_cannot_be_meant(bench: Bench) -> None:
-    with pytest.raises(errors.InvalidParameter, match="serves no volumes"):
+    with pytest.raises(errors.Unsupported, match="serves no volumes"):
         await bench.probe(Types=["docker.logdriver/1.0"])
 
 

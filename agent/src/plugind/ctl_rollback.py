@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""`plugind rollback`: go back from the last change of a host.
+
+    plugind rollback [ID] [--dry-run] [--diff] [--json] [--engine URL] [--socket PATH]
+
+What `plugind apply` changed last is undone. ID is the change that is meant, as `apply` answers it: if
+it is not the last one, nothing is done. With --engine the change is one that `plugind apply --engine`
+made on that Docker Engine, from this host. Exit codes are those of `plugind apply`.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from plugind import ctl_apply
+
+# As in typing, which costs as much as half of this verb.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def main(argv: list[str]) -> int:
+    """Run `plugind rollback`; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="plugind rollback",
+        description=(__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("id", nargs="?", metavar="ID", help="the change; default: the last one")
+    ctl_apply.add_change_options(parser)
+    ctl_apply.add_common(parser)
+    parser.set_defaults(file=None)
+    options = parser.parse_args(argv)
+    return ctl_apply.run(
+        options, _roll_back, lambda answer: ctl_apply.render_result(answer, diff=options.diff)
+    )
+
+
+def _roll_back(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
+    if options.engine:
+        return _roll_back_docker(options.engine, options.id, dry_run=options.dry_run)
+    if options.id:
+        document["id"] = options.id
+    return ctl_apply.post(options, f"/plugind/rollback?dry_run={int(options.dry_run)}", document)
+
+
+def _roll_back_docker(url: str, change: str | None, *, dry_run: bool) -> dict[str, Any]:
+    import asyncio
+
+    from plugind import carry
+    from plugind.dockerd import execute, undo_log
+
+    policy = ctl_apply.read_policy()
+    log = undo_log.of_engine(url)
+
+    async def work() -> dict[str, Any]:
+        record = carry.require_change(await log.last(), change)
+        async with execute.open_target(url, policy) as target:
+            return (await carry.roll_back(record, target, undo_log=log, dry_run=dry_run)).to_json()
+
+    return asyncio.run(work())
