@@ -273,8 +273,8 @@ def units(session: nox.Session) -> None:
     run_units(
         session,
         [found[0], found[-1]],
-        "tests/unit/plugins/modules",
-        "tests/unit/plugins/module_utils",
+        "tests/unit/plugins/modules/",
+        "tests/unit/plugins/module_utils/",
     )
 
 
