@@ -15,6 +15,7 @@ Before it has answered, all of them are secrets. Two nets, because neither is en
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
@@ -49,8 +50,12 @@ Names = Optional[frozenset]
 def is_secret(name: str, named: frozenset[str] = frozenset()) -> bool:
     """True if what stands under this name should not be shown."""
     folded = name.casefold()
-    if any(folded == other.casefold() for other in named):
-        return True
+    return any(folded == other.casefold() for other in named) or _tells(name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _tells(name: str) -> bool:
+    """Judge a name by its words; cached, because a declaration of fifty volumes has each one hundreds of times."""
     if name in _HARMLESS:
         return False
     words = [word.casefold() for word in _WORD.findall(name)]
