@@ -2,7 +2,7 @@
 # Copyright: plugind.engine contributors
 """What a front costs: a call through it and one at the plugin's own socket, in turn, in one run.
 
-    python tests/bench/front.py [CALLS]
+    python tests/bench/front.py [--calls N]
 
 One JSON object a line: `ours` is the median through the front, `peer` that of the plugin's own socket,
 in milliseconds, over `n` calls each. `new` makes a connection for each call, as dockerd and Podman do;
@@ -14,25 +14,22 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "agent" / "tests"))
+from benchlib.cli import run
+from benchlib.figures import Figure, figure, timed
 
-from support import daemon  # noqa: E402
+from support import daemon
 
 Call = Callable[[], None]
 METHODS = {"get": ("Get", {"Name": "v"}), "list": ("List", {})}
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print."""
-    count = int(arguments[0]) if arguments else 2000
+def measure(*, calls: int = 2000) -> Iterator[Figure]:
+    """Measure two methods in two ways."""
     daemon.require("runc", "conmon")
     with tempfile.TemporaryDirectory(prefix="bench-") as parent:
         place = Path(parent)
@@ -42,37 +39,36 @@ def main(arguments: list[str]) -> int:
             agent.cli("plugin", "enable", "bench")
             agent.cli("volume", "create", "--driver", "bench", "v")
             status = agent.plugin("bench")["Status"]
-            own, front = Path(status["Socket"]), Path(status["Front"])
+            sockets = Path(status["Front"]), Path(status["Socket"])
             for name, (method, body) in METHODS.items():
                 for kind, connection in (("new", new), ("kept", kept)):
-                    report(f"front_{name}_{kind}", connection, (front, own), method, body, count)
-    return 0
+                    ours, peer = times(connection, sockets, request(method, body), calls)
+                    yield figure(f"front_{name}_{kind}", ours, peer)
 
 
-def report(
-    name: str,
-    connection: Callable[[Path, bytes], contextlib.AbstractContextManager[Call]],
-    sockets: tuple[Path, Path],
-    method: str,
-    body: object,
-    count: int,
-) -> None:
-    """Time both sockets in turn and print the medians."""
+def request(method: str, body: object) -> bytes:
+    """One call of the plugin."""
     content = json.dumps(body).encode() + b"\n"
     head = f"POST /VolumeDriver.{method} HTTP/1.1\r\nHost: plugin\r\n"
-    request = f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
-    times: tuple[list[float], list[float]] = ([], [])
+    return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+def times(
+    connection: Callable[[Path, bytes], contextlib.AbstractContextManager[Call]],
+    sockets: tuple[Path, Path],
+    content: bytes,
+    count: int,
+) -> tuple[list[float], list[float]]:
+    """Time both sockets in turn."""
+    spent: tuple[list[float], list[float]] = ([], [])
     with contextlib.ExitStack() as stack:
-        calls = [stack.enter_context(connection(path, request)) for path in sockets]
+        calls = [stack.enter_context(connection(path, content)) for path in sockets]
         for number in range(count + count // 10):
             for side in (0, 1) if number % 2 else (1, 0):
-                started = time.perf_counter()
-                calls[side]()
+                milliseconds = timed(calls[side])
                 if number >= count // 10:  # the first ones warm both up
-                    times[side].append((time.perf_counter() - started) * 1000)
-    ours, peer = (statistics.median(side) for side in times)
-    line = {"name": name, "ours": round(ours, 3), "peer": round(peer, 3), "unit": "ms"}
-    print(json.dumps({**line, "ratio": round(ours / peer, 2), "n": len(times[0])}), flush=True)
+                    spent[side].append(milliseconds)
+    return spent
 
 
 @contextlib.contextmanager
@@ -115,4 +111,4 @@ def exchange(connection: socket.socket, request: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run(measure))

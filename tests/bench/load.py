@@ -10,14 +10,15 @@ mounted until everything else is done; then the agent itself is killed and start
 must be listed, held and mounted as before. At the end nothing may be left: no record, no reference, no mount, no
 volume in any plugin, and every plugin is disabled without force.
 
-Exit status 1 and a line per complaint if something was lost, leaked or stuck. One JSON line with the figures.
+Exit status 1 and a line per complaint if something was lost, leaked or stuck. A JSON line for each kind of call, and
+one for the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import random
@@ -27,23 +28,33 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from benchlib import ROOT, cli
+from benchlib.figures import Figure, figure
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "agent" / "tests"))
-
-from plugind.host import mounts  # noqa: E402
-from support import daemon  # noqa: E402
+from plugind.host import mounts
+from support import daemon
 
 PLUGIN = ROOT / "agent" / "tests" / "system" / "plugins" / "binder"
 #: A plugin needs about half a second to come back, so this many tries outlast many crashes.
 TRIES = 60
 KEPT = 10  # every tenth volume stays mounted until the end
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much there is to do."""
+
+    volumes: int
+    clients: int
+    plugins: int
+    seed: int
 
 
 @dataclass
@@ -205,7 +216,7 @@ async def kill_at_random(agent: daemon.Agent, plugins: list[str], run: Run, seed
                 run.kills += 1
 
 
-async def work(agent: daemon.Agent, plugins: list[str], options: argparse.Namespace) -> Run:
+async def work(agent: daemon.Agent, plugins: list[str], options: Options) -> Run:
     """Let the clients share the volumes while plugins are killed."""
     run = Run()
     jobs = iter(
@@ -287,63 +298,55 @@ def check_nothing_left(agent: daemon.Agent, plugins: list[str], run: Run) -> Non
         run.complaints.append(f"end: {len(left)} mounts are left")
 
 
-def report(run: Run, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """The figures: milliseconds per call, and how often a call had to be made again."""
-    calls = {
-        what: {
-            "median": round(statistics.median(times) * 1000, 2),
-            "p99": round(statistics.quantiles(times, n=100)[98] * 1000, 2),
-            "n": len(times),
-        }
-        for what, times in sorted(run.times.items())
-        if len(times) > 1
-    }
-    return {
-        "name": "load",
-        "volumes": options.volumes,
-        "clients": options.clients,
-        "plugins": options.plugins,
-        "kills": run.kills,
-        "seconds": round(seconds, 1),
-        "calls_per_second": round(sum(map(len, run.times.values())) / seconds, 1),
-        "milliseconds": calls,
-        "repeated": dict(sorted(run.repeated.items())),
-        "complaints": len(run.complaints),
-    }
+def figures(run: Run, options: Options, seconds: float) -> Iterator[Figure]:
+    """Milliseconds per call, and how often a call had to be made again."""
+    for what, times in sorted(run.times.items()):
+        if len(times) > 1:
+            spent = [time * 1000 for time in times]
+            worst = statistics.quantiles(spent, n=100)[98]
+            yield figure(f"load_{what.replace(' ', '_')}", spent, p99=round(worst, 1))
+    rate = sum(map(len, run.times.values())) / seconds
+    more = {"kills": run.kills, "repeated": dict(sorted(run.repeated.items()))}
+    whole = {**dataclasses.asdict(options), "seconds": round(seconds, 1), **more}
+    yield figure("load", [rate], unit="calls/s", complaints=len(run.complaints), **whole)
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="Load on the agent while plugins are killed.")
-    parser.add_argument("--volumes", type=int, default=10_000)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--plugins", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
+def measure(
+    *, volumes: int = 10_000, clients: int = 64, plugins: int = 3, seed: int = 1
+) -> Iterator[Figure]:
+    """Load; SystemExit after the figures if there are complaints."""
+    options = Options(volumes, clients, plugins, seed)
     daemon.require("runc", "conmon")
-    restarts = {"restart-healthy-after": "0.5", "restart-longest": "0.5"}
     with tempfile.TemporaryDirectory(prefix="load-") as directory:
-        place = Path(directory)
-        built = daemon.build_plugin(str(PLUGIN), place / "plugin")
-        with daemon.run(place / "agent", restarts) as agent:
-            plugins = [f"binder{n}:latest" for n in range(options.plugins)]
-            for name in plugins:
-                (built / "rootfs" / "name").write_text(name)
-                agent.cli("plugin", "create", name, str(built))
-                agent.cli("plugin", "enable", name)
-            started = time.perf_counter()
-            run = asyncio.run(work(agent, plugins, options))
-            seconds = time.perf_counter() - started
-            check_kept(agent, plugins, run, "after the load")
-            agent.kill()
-            agent.start()
-            check_kept(agent, plugins, run, "after the agent's restart")
-            asyncio.run(finish(agent, plugins, run))
-            check_nothing_left(agent, plugins, run)
+        run, seconds = load(Path(directory), options)
+    yield from figures(run, options, seconds)
     for complaint in run.complaints[:50]:
         print(complaint, file=sys.stderr)
-    print(json.dumps(report(run, options, seconds)))
-    return 1 if run.complaints else 0
+    if run.complaints:
+        raise SystemExit(1)
+
+
+def load(place: Path, options: Options) -> tuple[Run, float]:
+    """All of it; what happened, and the seconds that the clients took."""
+    restarts = {"restart-healthy-after": "0.5", "restart-longest": "0.5"}
+    built = daemon.build_plugin(str(PLUGIN), place / "plugin")
+    with daemon.run(place / "agent", restarts) as agent:
+        names = [f"binder{n}:latest" for n in range(options.plugins)]
+        for name in names:
+            (built / "rootfs" / "name").write_text(name)
+            agent.cli("plugin", "create", name, str(built))
+            agent.cli("plugin", "enable", name)
+        started = time.perf_counter()
+        run = asyncio.run(work(agent, names, options))
+        seconds = time.perf_counter() - started
+        check_kept(agent, names, run, "after the load")
+        agent.kill()
+        agent.start()
+        check_kept(agent, names, run, "after the agent's restart")
+        asyncio.run(finish(agent, names, run))
+        check_nothing_left(agent, names, run)
+    return run, seconds
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.run(measure))

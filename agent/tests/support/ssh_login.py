@@ -50,8 +50,8 @@ def _answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def run(place: Path) -> Iterator[Login]:
-    """Run it for the length of the block; its files are in `place`."""
+def run(place: Path, *settings: str) -> Iterator[Login]:
+    """Run it for the length of the block; its files are in `place`, `settings` are more lines of its configuration."""
     if os.geteuid() != 0 or SSHD is None:
         pytest.skip("needs root and sshd")
     for key in ("host", "user"):
@@ -64,6 +64,7 @@ def run(place: Path) -> Iterator[Login]:
     config.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nPidFile none\nUsePAM no\n"
         f"AuthorizedKeysFile {place}/authorized\nStrictModes no\nPermitRootLogin yes\n"
+        + "".join(f"{setting}\n" for setting in settings)
     )
     made = not Path("/run/sshd").exists()
     Path("/run/sshd").mkdir(exist_ok=True)

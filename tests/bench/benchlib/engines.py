@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""plugind and dockerd side by side: each on a journaled file system of its own, both called through their API.
+
+with engines.both() as sides:
+    sides["ours"].call("GET", "/plugins"); sides["peer"].call("GET", "/plugins")
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import Iterator
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from benchlib import disk, plugins
+from plugind import ctl_http, ctl_pack
+from support import daemon, dockerd
+
+PROGRAMS = ("conmon", "containerd", "dockerd", "mkfs.ext4", "pigz", "runc")
+_AUTH = {"X-Registry-Auth": base64.urlsafe_b64encode(b"{}").decode()}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One engine. `blobs` is where it keeps what it has pulled or created."""
+
+    url: str
+    directory: Path
+    blobs: Path
+
+    def call(self, method: str, path: str, document: object = None) -> Any:
+        """One request with a JSON answer, on a connection of its own as a client's is."""
+        with self._connection() as connection:
+            return ctl_http.request_json(connection, method, path, document)
+
+    def create(self, name: str, directory: Path) -> None:
+        """plugin create."""
+        with self._connection() as connection:
+            path = f"/plugins/create?name={name}"
+            with ctl_http.open_body(connection, "POST", path, "application/x-tar") as body:
+                ctl_pack.write_tar(directory, body)
+
+    def push(self, name: str) -> None:
+        """plugin push, to a registry that wants no credentials."""
+        self._follow(f"/plugins/{quote(name, safe='')}/push", b"")
+
+    def pull(self, remote: str, name: str) -> None:
+        """plugin pull with all that the benchmarks' plugin asks for, to its end."""
+        body = json.dumps(plugins.privileges()).encode()
+        self._follow(f"/plugins/pull?remote={quote(remote)}&name={name}", body)
+
+    def enable(self, name: str) -> None:
+        """plugin enable."""
+        self.call("POST", f"/plugins/{name}/enable?timeout=30")
+
+    def remove(self, name: str) -> None:
+        """plugin rm, enabled or not."""
+        self.call("DELETE", f"/plugins/{name}?force=true")
+
+    def fill(self, plugin: Path, count: int) -> None:
+        """Have `count` enabled plugins, `bench0` and on, all enabled at once."""
+        there = len(self.call("GET", "/plugins"))
+        names = [f"bench{number}" for number in range(there, count)]
+        for name in names:
+            plugins.change(plugin, f"{name} {self.url}")
+            self.create(name, plugin)
+        with futures.ThreadPoolExecutor(count) as pool:
+            list(pool.map(self.enable, names))
+
+    def blob_bytes(self) -> int:
+        """Size of the largest blob: the layer of the only plugin that there is."""
+        return max(path.stat().st_size for path in self.blobs.iterdir())
+
+    def _follow(self, path: str, body: bytes) -> None:
+        headers = {"Content-Type": "application/json", **_AUTH}
+        with self._connection() as connection:
+            for line in ctl_http.stream_lines(connection, "POST", path, headers, body):
+                if line.strip() and (error := json.loads(line).get("error")):
+                    raise SystemExit(f"{self.url}: {path}: {error}")
+
+    def settle(self) -> None:
+        """Return when all that the engine has written so far is on its disk."""
+        disk.make_durable(self.directory)
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[Any]:
+        connection = ctl_http.connect(self.url)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def require(*more: str) -> None:
+    """End with a message if something is missing here."""
+    daemon.require(*PROGRAMS, *more)
+
+
+def ours(agent: daemon.Agent) -> Side:
+    """The agent as a side."""
+    return Side(agent.url, agent.root.parent, agent.root / "blobs" / "sha256")
+
+
+def peer(url: str, directory: Path) -> Side:
+    """A dockerd as a side."""
+    return Side(url, directory, directory / "data" / "plugins" / "storage" / "blobs" / "sha256")
+
+
+@contextlib.contextmanager
+def both() -> Iterator[dict[str, Side]]:
+    """Run both, each on a disk of its own."""
+    with disk.journaled() as one, disk.journaled() as other:
+        beside = other / "peer"
+        with daemon.run(one / "ours") as agent, dockerd.running(beside) as url:
+            yield {"ours": ours(agent), "peer": peer(url, beside)}

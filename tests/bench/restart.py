@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Copyright: plugind.engine contributors
+"""A restart of the engine while 20 plugins are enabled, until its API answers that they are.
+
+    python tests/bench/restart.py [--rounds N] [--count N]
+
+Both get SIGTERM and are started again; dockerd is measured as it is by itself, when it stops every plugin and starts it
+again, and (`_live`) with live-restore. `plugins_restarted` says how many plugins have another process than before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchlib import disk, engines, plugins, processes
+from benchlib.cli import run
+from benchlib.figures import Figure, figure, in_turn, timed
+
+from support import daemon, dockerd
+
+#: Seconds between two looks at an engine that is starting.
+LOOK = 0.002
+
+
+@dataclass(frozen=True)
+class Restartable:
+    """An engine, and how it is stopped and started."""
+
+    side: engines.Side
+    stop: Callable[[], object]
+    start: Callable[[], object]
+
+
+def measure(*, rounds: int = 4, count: int = 20) -> Iterator[Figure]:
+    """Stop and start both in turn, dockerd first as it is by itself and then with live-restore."""
+    engines.require()
+    yield from restarts(rounds, count, "")
+    yield from restarts(rounds, count, "_live", "--live-restore")
+
+
+def restarts(rounds: int, count: int, suffix: str, *options: str) -> Iterator[Figure]:
+    """The figures for a dockerd with these options."""
+    with plugins.made() as plugin, both(options) as restartable:
+        for engine in restartable.values():
+            engine.side.fill(plugin, count)
+
+        def once(name: str, _: int) -> Iterator[tuple[str, float]]:
+            yield from restart(restartable[name], count)
+
+        samples = in_turn(restartable, rounds, once, warm_up=0)
+    for name in ("restart", "start"):
+        values = samples[name]
+        yield figure(f"{name}_{count}_plugins{suffix}", values["ours"], values["peer"])
+    values = samples["plugins_restarted"]
+    yield figure(f"plugins_restarted{suffix}", values["ours"], values["peer"], "plugins")
+
+
+@contextlib.contextmanager
+def both(options: Sequence[str]) -> Iterator[dict[str, Restartable]]:
+    """Run both, so that they can be restarted."""
+    with disk.journaled() as one, disk.journaled() as other:
+        beside = other / "peer"
+        with (
+            daemon.run(one / "ours") as agent,
+            dockerd.running(beside, *options) as url,
+        ):
+            yield {
+                "ours": Restartable(engines.ours(agent), agent.stop, agent.start),
+                "peer": Restartable(
+                    engines.peer(url, beside),
+                    lambda: dockerd.stop(beside),
+                    lambda: dockerd.start(beside, *options),
+                ),
+            }
+
+
+def restart(engine: Restartable, count: int) -> Iterator[tuple[str, float]]:
+    """Once."""
+    before = processes.find("/driver.py")
+    stopped = timed(engine.stop)
+    started = timed(lambda: start(engine, count))
+    yield "restart", stopped + started
+    yield "start", started
+    yield "plugins_restarted", float(len(processes.find("/driver.py") - before))
+
+
+def start(engine: Restartable, count: int) -> None:
+    """Start it and look, more often than what starts it does, until all plugins are enabled."""
+    starter = threading.Thread(target=engine.start)
+    starter.start()
+    while enabled(engine.side) < count:
+        time.sleep(LOOK)
+
+
+def enabled(side: engines.Side) -> int:
+    """How many plugins it says are enabled; none while it does not answer."""
+    with contextlib.suppress(Exception):
+        return sum(plugin["Enabled"] for plugin in side.call("GET", "/plugins"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(measure))
