@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from plugind import ctl_apply, ctl_build
-from plugind.dockerd import execute
+from plugind.dockerd import execute, undo_log
 from support import docker_registry, dockerd
 
 EXAMPLES = Path(__file__).parents[3] / "examples/plugins"
@@ -77,9 +77,12 @@ def engine() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def lab(engine: Lab, capsys: pytest.CaptureFixture[str]) -> Iterator[Lab]:
+def lab(
+    engine: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Lab]:
     """The lab with both tags pushed, and nothing installed under the name localdir."""
     engine.capsys = capsys
+    monkeypatch.setenv(undo_log.VARIABLE, str(engine.directory / "undo"))
     for tag in ("1", "2"):
         path = str(engine.directory / f"localdir{tag}")
         code, answer = engine.build(name=f"{engine.host}/localdir:{tag}", path=path, push=True)

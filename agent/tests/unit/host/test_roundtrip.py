@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from plugind import errors
-from plugind.host import roundtrip
+from plugind.host import libc, mounts, roundtrip
 
 
 async def test_a_directory_that_keeps_what_is_written_is_left_as_it_was(tmp_path: Path) -> None:
@@ -53,3 +53,20 @@ async def test_what_never_ends_is_not_waited_for(tmp_path: Path) -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+@pytest.mark.root
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="needs root and /dev/fuse"
+)
+async def test_a_file_system_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    try:  # nobody reads what the kernel asks there
+        options = f"fd={fd},rootmode=40000,user_id=0,group_id=0"
+        libc.mount("hangs", str(tmp_path / "v"), "fuse", 0, options)
+        with pytest.raises(errors.Unavailable, match=r"did not end within 0\.2 s"):
+            await roundtrip.try_out(tmp_path, "v", timeout=0.2)
+    finally:
+        os.close(fd)  # ends the thread's wait
+        mounts.unmount_tree(tmp_path / "v")
