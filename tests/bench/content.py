@@ -23,7 +23,7 @@ from benchlib.figures import Figure, figures, in_turn, timed, without_sleep
 from support import docker_registry
 
 #: Megabytes -> rounds. What takes half a minute is not repeated often.
-SIZES = {6: 7, 100: 5, 500: 3}
+SIZES = {6: 7, 100: 5, 500: 2}
 
 
 @dataclass(frozen=True)

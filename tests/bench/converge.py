@@ -24,7 +24,7 @@ MEGABYTES = 6
 REPEAT = {"ours": 5, "peer": 1}
 
 
-def measure(*, rounds: int = 3) -> Iterator[Figure]:
+def measure(*, rounds: int = 2) -> Iterator[Figure]:
     """Both in turn, from nothing each time."""
     engines.require("docker-registry", "sshd")
     with (

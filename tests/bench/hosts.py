@@ -35,7 +35,7 @@ REPOSITORY = "bench/localdir"
 Samples = dict[str, list[float]]
 
 
-def measure(*, most: int = 10, rounds: int = 3) -> Iterator[Figure]:
+def measure(*, most: int = 10, rounds: int = 2) -> Iterator[Figure]:
     """Install the agent on all hosts, then measure on the first N of them."""
     if missing := lacking():
         pytest.skip(f"needs {', '.join(missing)}")

@@ -36,7 +36,7 @@ class Restartable:
     start: Callable[[], object]
 
 
-def measure(*, rounds: int = 4, count: int = 20) -> Iterator[Figure]:
+def measure(*, rounds: int = 3, count: int = 20) -> Iterator[Figure]:
     """Stop and start both in turn, dockerd first as it is by itself and then with live-restore."""
     engines.require()
     yield from restarts(rounds, count, "")

@@ -115,7 +115,7 @@ def _volumes() -> dict[str, Row]:
 
 def _restart() -> dict[str, Row]:
     why = (
-        "Nine tenths of our start are imports: aiohttp, jsonschema and what they bring. What is adopted afterwards"
+        "Most of our start are imports: aiohttp, jsonschema and what they bring. What is adopted afterwards"
         " takes a few milliseconds for each plugin."
     )
     return {

@@ -9,7 +9,7 @@ and when, each other one is a figure.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchlib import ROOT, machine
@@ -31,20 +31,24 @@ def keep(name: str, where: machine.Machine, lines: Sequence[Figure]) -> None:
 
 def write() -> None:
     """Write the document."""
-    text = TEMPLATE.read_text()
+    kept = {path.stem: path.read_text() for path in KEPT.glob("*.jsonl")}
+    TARGET.write_text(compose(TEMPLATE.read_text(), kept))
+
+
+def compose(text: str, kept: Mapping[str, str]) -> str:
+    """Put tables into the template; `kept` are the figures' files by the names of benchmarks."""
     missed = []
     for name, table in TABLES.items():
-        path = KEPT / f"{name}.jsonl"
-        if not path.exists():
+        if name not in kept:
             text = text.replace(f"@{name}@", "Not measured yet.")
             continue
-        first, *lines = [json.loads(line) for line in path.read_text().splitlines()]
+        first, *lines = [json.loads(line) for line in kept[name].splitlines()]
         where = machine.Machine(**first)
         figures = {line["name"]: line for line in lines}
-        text = text.replace(f"@{name}@", f"{render(table, figures)}\n\n{where.describe()}")
+        parts = [render(table, figures), *whole(figures), where.describe()]
+        text = text.replace(f"@{name}@", "\n\n".join(parts))
         missed += misses(table, figures)
-    text = text.replace("@missed@", "\n".join(missed) or "None is.")
-    TARGET.write_text(text)
+    return text.replace("@missed@", "\n".join(missed) or "None is.")
 
 
 def render(table: Table, figures: dict[str, Figure]) -> str:
@@ -70,6 +74,16 @@ def render(table: Table, figures: dict[str, Figure]) -> str:
             cells.append(_verdict(row, figure))
         lines.append(_row(cells))
     return "\n".join(lines)
+
+
+def whole(figures: Mapping[str, Figure]) -> list[str]:
+    """What the load was as a whole, if this is it."""
+    if "load" not in figures:
+        return []
+    load = figures["load"]
+    amount = f"{load['volumes']:,} volumes, {load['clients']} clients"
+    rate = f"{load['seconds']:.0f} s, {load['kills']} kills, {load['ours']:.0f} calls a second"
+    return [f"{amount}: {rate}, {load['complaints']} complaints."]
 
 
 def misses(table: Table, figures: dict[str, Figure]) -> list[str]:

@@ -22,7 +22,9 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine at a moment. `load`: of the last minute, before and after; above 0.5 before, others were at work."""
+    """A machine at a moment. `load`: of the last minute, before and after; above 0.5 before, others were at
+    work. Empty: not written down.
+    """
 
     date: str
     cores: int
@@ -40,10 +42,13 @@ class Machine:
     def describe(self) -> str:
         """In a sentence."""
         versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
-        return (
-            f"Measured {self.date} on {self.cores} cores ({self.processor}), {self.memory} GiB, Linux {self.kernel}, "
-            f"Python {self.python}, {versions}; load before and after {self.load[0]:.1f} and {self.load[1]:.1f}."
+        text = (
+            f"Measured {self.date} on {self.cores} cores ({self.processor}), {self.memory} GiB, "
+            f"Linux {self.kernel}, Python {self.python}, {versions}"
         )
+        if not self.load:
+            return f"{text}."
+        return f"{text}; load before and after {self.load[0]:.1f} and {self.load[1]:.1f}."
 
 
 def load() -> float:
