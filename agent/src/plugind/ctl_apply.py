@@ -19,7 +19,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from plugind import ctl_wire, errors
+from plugind import ctl_parser, ctl_wire, errors
 
 # As in typing, which costs as much as half of this verb.
 TYPE_CHECKING = False
@@ -35,15 +35,21 @@ _MARKS = {"install": "+", "create": "+", "remove": "-"}
 
 def main_apply(argv: list[str]) -> int:
     """Run `plugind apply`; return the exit code."""
-    parser = _parser("apply", "Make a declaration of plugins and volumes true.")
-    add_change_options(parser)
-    options = parser.parse_args(argv)
-    return run(options, _apply, lambda answer: render_result(answer, diff=options.diff))
+    return apply(ctl_parser.parse("apply", argv))
 
 
 def main_query(argv: list[str]) -> int:
     """Run `plugind query`; return the exit code."""
-    options = _parser("query", "Read plugins and volumes; prints JSON.").parse_args(argv)
+    return query(ctl_parser.parse("query", argv))
+
+
+def apply(options: argparse.Namespace) -> int:
+    """Make a declaration true."""
+    return run(options, _apply, lambda answer: render_result(answer, diff=options.diff))
+
+
+def query(options: argparse.Namespace) -> int:
+    """Read plugins and volumes; always prints JSON."""
     options.json = True
     return run(options, _query, lambda _: ())
 
@@ -72,11 +78,25 @@ def run(
         print(json.dumps(answer, sort_keys=True))
     else:
         for line in render(answer):
-            print(line)
+            print(_coloured(line))
     if answer.get("failed"):
         print(f"plugind: {answer.get('msg')}", file=sys.stderr)
         return ctl_wire.FAILED
     return ctl_wire.OK
+
+
+def _coloured(line: str) -> str:
+    if not sys.stdout.isatty():
+        return line
+    from plugind import ctl_screen
+
+    colours = {
+        "+": ctl_screen.GREEN,
+        "-": ctl_screen.RED,
+        "~": ctl_screen.YELLOW,
+        "!": ctl_screen.RED,
+    }
+    return ctl_screen.paint(line, colours.get(line[:1], ""), sys.stdout)
 
 
 def fail(options: argparse.Namespace, code: int, message: str) -> int:
@@ -139,35 +159,6 @@ def render_diff(diff: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         )
         names = f"before: {resource}", f"after: {resource}"
         yield from difflib.unified_diff(old, new, *names, lineterm="")
-
-
-def add_change_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every verb that changes something takes."""
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--diff", action="store_true", help="show the state before and after")
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    # Without a width it imports shutil, and bz2 and lzma with it, for every option that is added.
-    return argparse.HelpFormatter(prog, width=80)
-
-
-def _parser(verb: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=f"plugind {verb}", description=description, formatter_class=_formatter
-    )
-    parser.add_argument(
-        "file", nargs="?", default="-", metavar="FILE", help="JSON; - (default): standard input"
-    )
-    add_common(parser)
-    return parser
-
-
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add what every verb that talks to an engine takes."""
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--engine", metavar="URL", help="a real Docker Engine, unix:///path")
-    parser.add_argument("--socket", metavar="PATH", help="the agent's socket")
 
 
 def _apply(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:

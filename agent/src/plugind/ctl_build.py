@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plugind import ctl_apply, ctl_http, ctl_pack, errors
+from plugind import ctl_apply, ctl_http, ctl_pack, ctl_parser, errors
 from plugind.model import masking, reference, secrets
 
 _SAME_BYTES = re.compile(r"content sha256:[0-9a-f]{64}: already exists")
@@ -58,12 +58,11 @@ class Order:
 
 def main_build(argv: list[str]) -> int:
     """Run `plugind build`; return the exit code."""
-    parser = argparse.ArgumentParser(prog="plugind build", description="Build a plugin.")
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="JSON; -: stdin")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--state-dir", metavar="DIR", help=f"default: {STATE_DIR}")
-    ctl_apply.add_common(parser)
-    options = parser.parse_args(argv)
+    return run(ctl_parser.parse("build", argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Build what the document says."""
     return ctl_apply.run(options, _work, _render)
 
 

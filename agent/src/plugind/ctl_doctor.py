@@ -11,11 +11,12 @@ import argparse
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugind import ctl_http
+from plugind import ctl_http, ctl_screen
 from plugind.host import proc
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
@@ -32,18 +33,15 @@ class Finding:
     advice: str = ""
 
 
-def main(arguments: list[str]) -> int:
+def run(options: argparse.Namespace) -> int:
     """Print the report; return 1 if something is missing that plugins need."""
-    parser = argparse.ArgumentParser(prog="plugind doctor", description="Say what the host lacks.")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--socket", help="the agent's socket")
-    options = parser.parse_args(arguments)
     found = [finding for check in CHECKS for finding in check(options)]
     if options.json:
         print(json.dumps([{"level": f.level, "text": f.text, "advice": f.advice} for f in found]))
     else:
         for finding in found:
-            print(f"{finding.level:<5} {finding.text}")
+            level = ctl_screen.paint_state(f"{finding.level:<5}", sys.stdout)
+            print(f"{level} {finding.text}")
             if finding.advice:
                 print(f"      -> {finding.advice}")
     return 1 if any(finding.level == FAIL for finding in found) else 0

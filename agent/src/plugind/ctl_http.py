@@ -95,7 +95,15 @@ def read_lines(
     connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """Send an empty body, yield the lines of a progress stream; an error line raises Refused."""
-    for raw in stream_lines(connection, method, path, headers, body=b""):
+    response = open_answer(connection, method, path, headers, b"")
+    yield from progress_lines(response, method, path)
+
+
+def progress_lines(
+    response: http.client.HTTPResponse, method: str, path: str
+) -> Iterator[dict[str, Any]]:
+    """Yield the lines of an opened progress stream; an error line raises Refused."""
+    for raw in answer_lines(response, method, path):
         if not raw.strip():
             continue
         line = ctl_wire.decode(raw, path)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from plugind import ctl_apply
+from plugind import ctl_apply, ctl_parser
 
 # As in typing, which costs as much as half of this verb.
 TYPE_CHECKING = False
@@ -23,16 +23,12 @@ if TYPE_CHECKING:
 
 def main(argv: list[str]) -> int:
     """Run `plugind rollback`; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="plugind rollback",
-        description=(__doc__ or "").strip(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("id", nargs="?", metavar="ID", help="the change; default: the last one")
-    ctl_apply.add_change_options(parser)
-    ctl_apply.add_common(parser)
-    parser.set_defaults(file=None)
-    options = parser.parse_args(argv)
+    return run(ctl_parser.parse("rollback", argv))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Go back from the last change."""
+    options.file = None
     return ctl_apply.run(
         options, _roll_back, lambda answer: ctl_apply.render_result(answer, diff=options.diff)
     )

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from plugind import ctl_apply, ctl_attach, ctl_http
+from plugind import ctl_apply, ctl_attach, ctl_http, ctl_parser
 from plugind.model import reference
 from plugind.model.run import ALWAYS, NEVER, RunOrder, create_body, parse_run
 
@@ -38,10 +38,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main_run(argv: list[str]) -> int:
     """Run `plugind run`; return the exit code."""
-    parser = argparse.ArgumentParser(prog="plugind run", description="Run a one-off container.")
-    parser.add_argument("file", nargs="?", default="-", metavar="FILE", help="JSON; -: stdin")
-    ctl_apply.add_common(parser)
-    options = parser.parse_args(argv)
+    return run_verb(ctl_parser.parse("run", argv))
+
+
+def run_verb(options: argparse.Namespace) -> int:
+    """Run the container that the document says."""
     try:
         with _Interrupts() as interrupts:
             return ctl_apply.run(

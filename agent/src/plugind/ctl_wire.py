@@ -78,9 +78,15 @@ def open_socket(path: str) -> socket.socket:
 def unreachable_message(url: str, exc: OSError) -> str:
     """Say that nobody answers there, and what to do."""
     cause = exc.strerror or str(exc)
-    hint = "start it with `systemctl start plugind` or `plugind serve`"
+    hint = (
+        "start it with `systemctl start plugind`, or see `journalctl -u plugind` why it ended; "
+        "`plugind doctor` says what this host lacks"
+    )
     if isinstance(exc, PermissionError):
-        hint = "run this as root, or as a member of the group plugind"
+        hint = (
+            "run this with sudo, or join the group plugind: "
+            "`usermod -aG plugind USER`, then log in again"
+        )
     if not url.endswith(".sock") or "plugind" not in url:
         hint = "is that engine running?"
     return f"cannot connect to {url}: {cause}; {hint}"

@@ -49,7 +49,9 @@ async def test_set_is_an_event(world: World) -> None:
 async def test_one_bad_assignment_means_that_none_is_made(world: World) -> None:
     plugin = await world.install(world.publish(mounts=[BIND]))
     before = world.layout.plugin_record(plugin.id).read_bytes()
-    with pytest.raises(errors.InvalidParameter, match='setting "NOBODY" not found in the plugin config'):
+    with pytest.raises(
+        errors.InvalidParameter, match='setting "NOBODY" not found in the plugin config'
+    ):
         await configure.configure(world.engine, "toy", ["DEBUG=1", "data=/tmp", "NOBODY=1"])
     assert world.layout.plugin_record(plugin.id).read_bytes() == before
     assert world.entry(plugin).plugin.settings == plugin.settings

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fakes import unixhttp
-from plugind import ctl, ctl_mounts
+from plugind import ctl
 
 MOUNT = {
     "Path": "/srv/data", "Volume": "v", "ReadOnly": True, "Propagation": "rslave",
@@ -24,7 +24,7 @@ Out = pytest.CaptureFixture[str]
 def run(path: Path, answers: dict[tuple[str, str], Any], *arguments: str) -> tuple[int, Any]:
     """Return the exit status and the requests."""
     with unixhttp.serve(path / "s", answers) as requests:
-        status = ctl_mounts.main(["--socket", str(path / "s"), *arguments])
+        status = ctl.main(["--socket", str(path / "s"), "mounts", *arguments])
     return status, requests
 
 
@@ -75,11 +75,11 @@ def test_a_refusal_and_an_agent_that_is_not_there_are_said(tmp_path: Path, capsy
     status, _ = run(tmp_path, answers, "unmount", "/x")
     assert status == 1
     assert capsys.readouterr().err == f"plugind: {refusal['message']}\n"
-    assert ctl_mounts.main(["--socket", str(tmp_path / "nobody")]) == 3
+    assert ctl.main(["mounts", "--socket", str(tmp_path / "nobody")]) == 3
 
 
 def test_it_is_a_verb_of_plugind(capsys: Out) -> None:
     with pytest.raises(SystemExit) as ended:
         ctl.main(["mounts", "--help"])
     assert ended.value.code == 0
-    assert "plugind mounts unmount" in capsys.readouterr().out
+    assert "plugind mounts unmount PATH" in capsys.readouterr().out
