@@ -54,7 +54,8 @@ _plugind() {
     done < <("${words[1]}" completion -- "${(@)words[2,CURRENT]}" 2>/dev/null)
     _describe plugind found
 }
-if [ "$funcstack[1]" = _plugind ]; then _plugind "$@"; else compdef _plugind plugind; fi
+# Loaded by compinit, this is its first call; sourced, it has to say what it completes.
+if (( $funcstack[(I)_plugind] )); then _plugind "$@"; else compdef _plugind plugind; fi
 """
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH}
 

@@ -149,6 +149,9 @@ _files() { print -r -- files "$@" }
 words=(plugind inst) CURRENT=2; _plugind
 words=(plugind inspect reg) CURRENT=3; _plugind
 words=(plugind mounts mount photos /) CURRENT=5; _plugind
+unfunction _plugind
+_plugind() { eval "$(plugind completion zsh)" }
+words=(plugind doc) CURRENT=2; _plugind
 """
 
 
@@ -163,4 +166,6 @@ def test_zsh_completes(filled: daemon.Agent, tmp_path: Path) -> None:
         "install:Install a plugin and enable it",
         f"{LONG.replace(':', chr(92) + ':')}:plugin",
         "files -/",
+        # What compinit has loaded completes at its first call.
+        "doctor:Say what this host lacks",
     ]
