@@ -38,6 +38,7 @@ from plugind.model.lifecycle import PluginState, Trigger
 async def reconcile(engine: Engine) -> None:
     """Load records and settle every plugin; a broken one is logged and the rest go on."""
     await load(engine)
+    await rollback.load(engine)
     await host_mounts.load(engine)
     await stale.drop_after_reboot(engine)
     await metrics.serve(engine)

@@ -41,15 +41,21 @@ async def roll_back(engine: Engine, change: str | None, *, dry_run: bool) -> dic
     return result.redacted(engine.redact).to_json()
 
 
-async def recover(engine: Engine) -> None:
-    """At boot: keep what the way back needs, and go back from a change that was interrupted."""
-    record_log = UndoLog(engine)
+async def load(engine: Engine) -> None:
+    """At boot, before anything is collected: keep what the way back needs."""
     try:
-        record = await record_log.last()
-        await record_log.remember()
+        await UndoLog(engine).remember()
+    except errors.PlugindError as exc:
+        log.error(f"cannot tell what the way back from the last change needs: {exc}")
+        engine.keep_blobs = True
+
+
+async def recover(engine: Engine) -> None:
+    """At boot: go back from a change that was interrupted."""
+    try:
+        record = await UndoLog(engine).last()
     except errors.PlugindError as exc:
         log.error(f"cannot tell whether a change was interrupted: {exc}")
-        engine.keep_blobs = True
         return
     if record is None or record["state"] != carry.RUNNING:
         return
