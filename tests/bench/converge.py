@@ -42,7 +42,7 @@ def measure(*, rounds: int = 2) -> Iterator[Figure]:
         }
 
         def once(side: str, _: int) -> Iterator[tuple[str, float]]:
-            declared.reset(sides[side])
+            sides[side].clear()
             first = controller.play(tasks[side], sides)
             if not first.changed:
                 raise SystemExit(f"{side}: nothing was changed, although there was nothing")

@@ -122,13 +122,6 @@ def _restart() -> dict[str, Row]:
         "restart_20_plugins": Row("stop and start", 0.3, why=why),
         "start_20_plugins": Row("start alone"),
         "plugins_restarted": Row("plugins that were restarted by it", limit=0),
-        "restart_20_plugins_live": Row(
-            "stop and start, dockerd with live-restore",
-            0.3,
-            why=f"With live-restore dockerd leaves its plugins alone, as we do, and is a compiled program. {why}",
-        ),
-        "start_20_plugins_live": Row("start alone, dockerd with live-restore"),
-        "plugins_restarted_live": Row("plugins that were restarted by it", limit=0),
     }
 
 

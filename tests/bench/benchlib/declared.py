@@ -73,11 +73,3 @@ def peer(registry: str) -> list[playbooks.Task]:
             "loop": volumes,
         },
     ]  # fmt: skip
-
-
-def reset(side: engines.Side) -> None:
-    """Have nothing again."""
-    for volume in side.call("GET", "/volumes")["Volumes"] or ():
-        side.call("DELETE", f"/volumes/{volume['Name']}")
-    for plugin in side.call("GET", "/plugins"):
-        side.remove(plugin["Name"])

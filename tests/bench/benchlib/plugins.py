@@ -14,7 +14,6 @@ import json
 import os
 import random
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 from support import rootfs
 
 HERE = Path(__file__).resolve().parents[1] / "plugin"
-_SOURCES = ("/usr/lib", "/usr/bin", "/usr/share", sys.prefix)
+_SOURCES = ("/usr/lib", "/usr/bin", "/usr/share")
 
 
 @contextlib.contextmanager
@@ -56,6 +55,8 @@ def privileges() -> list[dict[str, object]]:
 def _fill(target: Path, size: int) -> None:
     """Copy files at random, always the same ones, until there are `size` bytes."""
     target.mkdir()
+    if not size:
+        return
     left = size
     for number, (path, length) in enumerate(_files()):
         if left < size // 200:
