@@ -173,10 +173,8 @@ def _age(seconds: float) -> str:
     """Return a duration as people say it, in the words of `docker ps`."""
     if seconds < 1:
         return "Less than a second"
-    for least, unit, name in _UNITS:
-        if seconds >= least:
-            number = int(seconds // unit)
-            if number == 1:
-                return {"minutes": "About a minute", "hours": "About an hour"}.get(name, "1 second")
-            return f"{number} {name}"
-    return "Less than a second"
+    unit, name = next((unit, name) for least, unit, name in _UNITS if seconds >= least)
+    number = int(seconds // unit)
+    if number == 1:
+        return {"minutes": "About a minute", "hours": "About an hour"}.get(name, "1 second")
+    return f"{number} {name}"

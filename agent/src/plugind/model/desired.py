@@ -230,9 +230,7 @@ def _plugin(entry: Mapping[str, Any], path: str) -> DesiredPlugin:
 
 def _requires(names: Iterable[str], path: str) -> Iterator[str]:
     for position, text in enumerate(names):
-        name = _parsed(reference_.canonical_name, text, f"{path}[{position}]")
-        if name is not None:
-            yield name
+        yield _checked(reference_.canonical_name, text, f"{path}[{position}]")
 
 
 def _requirements(plugins: list[DesiredPlugin]) -> Iterator[str]:
@@ -354,8 +352,10 @@ def _require_values(values: Mapping[str, str], path: str) -> None:
 
 
 def _parsed(parse: Callable[[str], T], text: str | None, path: str) -> T | None:
-    if text is None:
-        return None
+    return None if text is None else _checked(parse, text, path)
+
+
+def _checked(parse: Callable[[str], T], text: str, path: str) -> T:
     try:
         return parse(text)
     except errors.InvalidParameter as exc:

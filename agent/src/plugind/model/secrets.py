@@ -153,6 +153,11 @@ class SecretPolicy:
         """True if a mask stands where a secret should: somebody sends back what was shown."""
         return MASK in value and any(part == MASK for part in self.find(name, value))
 
+    def is_masked_in_args(self, args: Iterable[str]) -> bool:
+        """The same of a list of arguments: `--password ********`, `--password=********`."""
+        args = list(args)
+        return MASK in self.find_in_args(args) or any(self.is_masked("", arg) for arg in args)
+
     def _args(self, args: Iterable[str]) -> Iterator[tuple[str, str]]:
         every = self.covers(ARGS)
         hide_next = False

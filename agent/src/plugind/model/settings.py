@@ -206,7 +206,7 @@ def _unmasked_env(settings: Settings, name: str, value: str, policy: SecretPolic
 def _unmasked_args(
     settings: Settings, args: tuple[str, ...], policy: SecretPolicy | None
 ) -> tuple[str, ...]:
-    if policy is None or MASK not in policy.find_in_args(args):
+    if policy is None or not policy.is_masked_in_args(args):
         return args
     if list(args) == policy.mask_args(settings.args):
         return settings.args

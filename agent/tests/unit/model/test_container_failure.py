@@ -21,6 +21,7 @@ RUNC = "runc create failed: unable to start container process: "
         ("crun: open executable: Permission denied", 126),
         ("open executable: Operation not permitted", 126),
         (f"{RUNC}error mounting /x: no such file or directory", 128),
+        (f'{RUNC}exec: "/x": text file busy', 128),
         ("the runtime did not create the container in time", 128),
     ],
 )

@@ -111,6 +111,10 @@ def test_mounts() -> None:
         ),
         ({"Type": "volume", "Target": "/x", "BindOptions": {"a": 1}}, "bindoptions"),
         ({"Type": "volume", "Target": 7}, "target of a mount is no string"),
+        (
+            {"Type": "volume", "Target": "/x", "VolumeOptions": {"Labels": {"a": 1}}},
+            "labels of a mount maps no strings to strings",
+        ),
         ([], "HostConfig.Mounts is no object"),
     ],
 )
@@ -125,6 +129,20 @@ def test_tmpfs() -> None:
             type="tmpfs", target="/t", options={"size": "1m", "exec": ""}, read_only=True
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {}),
+        ({"SizeBytes": 1024}, {"size": "1024"}),
+        ({"Mode": 0o1777}, {"mode": "1777"}),
+        ({"SizeBytes": 0, "Mode": 0}, {}),
+    ],
+)
+def test_tmpfs_by_its_options(options: dict[str, int], expected: dict[str, str]) -> None:
+    given = {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": options}
+    assert parse(Mounts=[given]) == (ContainerMount(type="tmpfs", target="/t", options=expected),)
 
 
 def test_what_is_kept_of_host_config_holds_no_volume_options() -> None:

@@ -121,3 +121,13 @@ def test_names() -> None:
 def test_mounts_take_the_images_volumes() -> None:
     parsed = request.parse({"Image": "x", "Volumes": {"/own": {}}})
     assert [one.target for one in request.mounts(parsed, IMAGE)] == ["/data", "/own"]
+
+
+def test_a_path_of_ones_own_is_kept() -> None:
+    process, config = merge(Env=["PATH=/opt/bin"])
+    assert "PATH=/opt/bin" in process.env
+    assert [entry for entry in config["Env"] if entry.startswith("PATH=")] == ["PATH=/opt/bin"]
+
+
+def test_the_image_as_the_client_calls_it() -> None:
+    assert request.parse({"Image": "busybox:latest"}).image == "busybox:latest"

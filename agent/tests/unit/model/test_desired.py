@@ -305,3 +305,8 @@ def test_what_is_pruned_and_when_a_run_is_undone() -> None:
     kinds = ["plugins", "volumes", "mounts"]
     assert desired.parse_declaration({"prune": kinds}).prune == set(kinds)
     assert ".prune[0]: " in problem_of({"prune": ["images"]})
+
+
+def test_what_is_wrong_with_a_mount_is_said_by_its_position() -> None:
+    mounts = [{"path": "/a", "volume": "v"}, {"path": "/a/../b", "volume": "v"}]
+    assert ".mounts[1]: " in problem_of({"mounts": mounts})

@@ -94,6 +94,15 @@ def test_does_not_pass(filters: dict[str, str | tuple[str, ...]]) -> None:
     assert not matches(ENABLE, **filters)
 
 
+def test_a_container_is_found_by_its_image_too() -> None:
+    started = event.Event(
+        type=event.CONTAINER, action="start", id="c1", attributes={"image": "busybox:latest"}
+    )
+    assert matches(started, image="busybox")
+    assert not matches(started, image="c1")
+    assert matches(started, container="c")
+
+
 def test_volumes_have_no_name_but_their_id() -> None:
     assert matches(CREATE, volume="v")
     assert not matches(CREATE, volume="w")

@@ -229,3 +229,57 @@ def test_errors_can_be_put_in_other_words(
 ) -> None:
     changed = front.with_words(method, given, lambda text: text.replace("secret", "***"))
     assert (changed.status, json.loads(changed.content)) == (status, document)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b'{"Name": "v"}', "v"),
+        (b'{"name": "v"}', "v"),
+        (b'{"Name": 7}', ""),
+        (b"[]", ""),
+        (b"no JSON", ""),
+    ],
+)
+def test_the_volume_that_a_request_names(content: bytes, name: str) -> None:
+    assert front.volume_name(content) == name
+
+
+@pytest.mark.parametrize(
+    ("document", "changed"),
+    [
+        (
+            {"Volume": {"Name": "v", "Status": {"a": 1}}},
+            {"Volume": {"Name": "v", "Status": {"of": "v"}}},
+        ),
+        (
+            {"Volumes": [{"Name": "v", "status": 1}, {"Name": "w"}]},
+            {"Volumes": [{"Name": "v", "status": {"of": "v"}}, {"Name": "w"}]},
+        ),
+    ],
+)
+def test_statuses_are_changed_where_they_are(document: Any, changed: Any) -> None:
+    found = front.with_statuses(reply(200, document), lambda name, _status: {"of": name})
+    assert json.loads(found.content) == changed
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"Volume": {"Name": "v", "Status": 1}}'])
+def test_what_needs_no_change_is_passed_on_as_it_is(content: bytes) -> None:
+    given = reply(200, content)
+    assert front.with_statuses(given, lambda _name, status: status) is given
+
+
+@pytest.mark.parametrize(
+    ("content", "mountpoint"),
+    [(b'{"Mountpoint": "/m"}', "/m"), (b'{"Mountpoint": null}', ""), (b"[]", ""), (b"", "")],
+)
+def test_the_mountpoint_in_an_answer(content: bytes, mountpoint: str) -> None:
+    assert front.mountpoint_of(reply(200, content)) == mountpoint
+
+
+def test_what_is_on_record_answers_for_a_driver_that_cannot() -> None:
+    known = volume.Volume(name="v", driver="d", created_at="2026-01-02T03:04:05Z")
+    shown = {"Name": "v", "Mountpoint": "", "CreatedAt": "2026-01-02T03:04:05Z"}
+    one = json.loads(front.recorded_volume(known).content)
+    every = json.loads(front.recorded_volumes([known]).content)
+    assert (one, every) == ({"Volume": shown, "Err": ""}, {"Volumes": [shown], "Err": ""})

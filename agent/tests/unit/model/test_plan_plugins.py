@@ -252,6 +252,10 @@ def test_more_privileges_than_are_granted_are_warned_about() -> None:
     )
     assert plan_for({"plugins": [{"name": "x"}]}, ON).warnings == ()
     assert plan_for(declare(), ON).warnings == ()
+    # Where a mount is, is a setting, and granted with it.
+    grant = {"network": "host", "device": "/dev/fuse", "capabilities": "CAP_SYS_ADMIN"}
+    made = plan_for(declare(grant=grant, settings={"mounts": {"data": "/srv"}}), ON)
+    assert (kinds(made), made.warnings) == ([], ())
 
 
 def test_the_offer_is_what_is_accepted() -> None:

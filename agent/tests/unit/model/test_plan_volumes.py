@@ -92,6 +92,20 @@ def test_a_driver_with_a_problem_is_not_reported_twice() -> None:
     assert [p.resource for p in made.problems] == ["plugin/x:latest"]
 
 
+def test_nor_by_a_volume_that_has_to_go() -> None:
+    broken = {"name": "x", "settings": {"env": {"NOBODY": 1}}}
+    made = plan_for(declare(broken, state="absent"), OFF, volume())
+    assert [p.resource for p in made.problems] == ["plugin/x:latest"]
+
+
+def test_the_driver_that_a_volume_comes_from_is_needed_too() -> None:
+    other = plugin("y:latest", enabled=False)
+    text = problem(
+        plan_for(declare(recreate="options-changed"), ON, other, volume(driver="y:latest"))
+    )
+    assert text.startswith('cannot recreate volume "v": its driver y:latest is ')
+
+
 def test_a_volume_waits_for_its_driver() -> None:
     made = plan_for(declare({"name": "x", "source": "x:1", "grant": "all"}))
     assert kinds(made) == ["plugin-install", "plugin-enable", C]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.model import config, plugin, settings
+from plugind.model import config, plugin, secrets, settings
 from plugind.model.digest import Digest
 from plugind.model.plugin import Plugin, Version
 from plugind.model.secrets import DEFAULT
@@ -185,3 +185,12 @@ def test_absent_lists_and_reference(installed: Plugin) -> None:
 )
 def test_plausible_ids(id: str, plausible: bool) -> None:
     assert plugin.is_plausible_id(id) is plausible
+
+
+def test_names_of_secrets_are_shown(installed: Plugin) -> None:
+    labels = {secrets.SETTINGS_LABEL: "b", secrets.OPTIONS_LABEL: "o"}
+    told = config.parse_config(json.dumps({**json.loads(RAW), "Labels": labels}).encode())
+    declared = replace(installed, config=told, secret_settings=frozenset({"a"}))
+    shown = declared.to_native_json()
+    assert (shown["SecretSettings"], shown["SecretOptions"]) == (["a", "b"], ["o"])
+    assert not {"SecretSettings", "SecretOptions"} & installed.to_native_json().keys()

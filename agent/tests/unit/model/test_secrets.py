@@ -163,6 +163,16 @@ def test_only_so_many_values_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
     assert known.redact("first second third") == f"first {MASK} {MASK}"
 
 
+def test_a_forgotten_value_takes_none_that_begins_like_it_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(secrets, "_KNOWN_AT_MOST", 2)
+    known = KnownValues()
+    for value in ("hunter-one", "hunter-two", "another"):
+        known.add([value])
+    assert known.redact("hunter-one hunter-two another") == f"hunter-one {MASK} {MASK}"
+
+
 def test_thousands_of_values_take_no_more_than_themselves() -> None:
     values = [f"{number:08x}-of-a-volume" for number in range(0, 1 << 24, 1 << 14)]
     tracemalloc.start()
@@ -227,3 +237,8 @@ def test_digests_of_another_key_are_recognised() -> None:
     mine, foreign = (secrets.digest(key, "v", "o", "x") for key in (KEY, OTHER_KEY))
     assert not secrets.have_one_key(mine, foreign)
     assert secrets.key_id(KEY) != secrets.key_id(OTHER_KEY)
+
+
+def test_a_secret_can_be_written_over_where_it_is() -> None:
+    cover = secrets.cover_in_place
+    assert KnownValues(["p\u00e4ssword"]).redact("x p\u00e4ssword", cover) == "x " + "*" * 9

@@ -262,6 +262,17 @@ def test_any_other_mask_is_refused(argument: str) -> None:
         )
 
 
+def test_the_mask_of_an_argument_leaves_it_alone() -> None:
+    config = dataclasses.replace(CONFIG, args=PluginArgs(name="args", settable=VALUE))
+    current = Settings(args=("-v", "--password=abcd"))
+    kept = settings.apply_assignments(
+        config, current, ["args=-v --password=********"], DEFAULT_POLICY
+    )
+    assert kept.args == current.args
+    with pytest.raises(errors.InvalidParameter, match="is how a secret is shown"):
+        settings.apply_assignments(config, current, ["args=--password ********"], DEFAULT_POLICY)
+
+
 def test_values_are_in_no_message_and_no_repr() -> None:
     with pytest.raises(errors.InvalidParameter) as caught:
         settings.parse_assignment("=hunter2")

@@ -33,7 +33,7 @@ def test_problems_belong_to_resources() -> None:
 
 def test_a_step_knows_what_it_is_about() -> None:
     step = steps.Step(kind="x", resource="r", text="t", before={}, after={})
-    for attribute in ("wanted_plugin", "wanted_volume"):
+    for attribute in ("wanted_plugin", "wanted_volume", "wanted_mount"):
         with pytest.raises(TypeError, match="is not a step of"):
             getattr(step, attribute)
 

@@ -100,6 +100,11 @@ def test_a_mountpoint_that_climbs(mountpoint: str) -> None:
         volume.host_path(mountpoint, plugin_root="/p", propagated_mount="/data")
 
 
+def test_a_mountpoint_with_a_nul() -> None:
+    with pytest.raises(errors.System, match="has a NUL in it"):
+        volume.host_path("/data\0", plugin_root="/p", propagated_mount="/data")
+
+
 OPTIONS = {"password": "x", "host": "h", "o": "user=u,secret=y"}
 REQUEST = VolumeRequest(name="data", driver="acme:1", options=OPTIONS, labels={"a": "b"})
 SHOWN = {"password": MASK, "host": "h", "o": f"user=u,secret={MASK}"}
