@@ -39,7 +39,7 @@ ROOM = """
 set -e
 room=$1
 mount -t tmpfs room "$room"
-for place in etc usr/local; do
+for place in etc usr/local usr/share; do
     mkdir -p "$room/$place.upper" "$room/$place.work"
     mount -t overlay room -o "lowerdir=/$place,upperdir=$room/$place.upper,workdir=$room/$place.work" "/$place"
 done
