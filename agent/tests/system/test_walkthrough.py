@@ -209,7 +209,7 @@ def test_the_agent_may_come_and_go(agent: Agent, localdir: Path) -> None:
     agent.kill()
     agent.start()
     assert agent.plugin("localdir")["Status"]["Pid"] == pid
-    holders = json.loads(agent.verb("volumes", "holders", "data"))
+    holders = json.loads(agent.verb("volumes", "holders", "data", "--json"))
     assert [(h["Holder"], h["Mountpoint"]) for h in holders] == [("operator", path)]
     agent.verb("volumes", "unmount", "data")
     agent.cli("volume", "rm", "data")
