@@ -43,7 +43,7 @@ fix: ## format, and mend what can be mended
 	@$(VENV)/nox -s fix -- $(ARGS)
 
 # One check by its name.
-ONE := types floors shape mirror licences spelling shell yaml ansible_lint changelog docs galaxy \
+ONE := types floors shape mirror licences spelling shell yaml ansible_lint changelog docs docsite galaxy \
        unit contract functional system collection_unit integration sanity units fleet fleet_20 molecule coverage
 .PHONY: $(ONE)
 $(ONE): setup

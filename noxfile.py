@@ -42,9 +42,8 @@ os.environ.setdefault("ANSIBLE_HOME", str(BUILD / "ansible"))
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 AGENT = "agent/pyproject.toml"
-PYTHON_ROOMS = [
-    "agent", "plugins", "playbooks", "tests", "scripts", "examples", "extensions", "noxfile.py",
-]  # fmt: skip
+PYTHON_ROOMS = ["agent", "plugins", "playbooks", "tests", "scripts", "examples", "extensions"]
+PYTHON_ROOMS += ["docs", "noxfile.py"]
 
 
 def run_pytest(session: nox.Session, room: str, *args: str, marks: str | None = None) -> None:
@@ -169,6 +168,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def docsite(session: nox.Session) -> None:
+    """The site is built, a warning being an error; then its commands are typed, and print what it shows."""
+    run_pytest(session, "tests/docs")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """The agent's wheel comes out the same twice, and holds what it should."""
     session.run("python", "scripts/check_artifacts.py", "wheel")
@@ -282,13 +287,10 @@ def demo(session: nox.Session) -> None:
 # -------------------------------------------------------------------------------------------- nightly (make test-all)
 
 SLOW_ROOMS = {
-    "unit": "agent/tests/unit",
-    "contract": "agent/tests/contract",
-    "functional": "agent/tests/functional",
-    "system": "agent/tests/system",
-    "collection_unit": "tests/unit",
-    "integration": "tests/integration",
-}
+    "unit": "agent/tests/unit", "contract": "agent/tests/contract",
+    "functional": "agent/tests/functional", "system": "agent/tests/system",
+    "collection_unit": "tests/unit", "integration": "tests/integration", "docs": "tests/docs",
+}  # fmt: skip
 
 
 @nox.session(default=False, tags=["nightly"])
