@@ -37,13 +37,17 @@ class Site:
         return f"{self.fleet.registry.host}/{REPOSITORY}:{tag}"
 
     def start(
-        self, *arguments: str, plugins: list[Mapping[str, Any]] | None = None, **variables: object
+        self,
+        *arguments: str,
+        playbook: str = PLAYBOOK,
+        plugins: list[Mapping[str, Any]] | None = None,
+        **variables: object,
     ) -> Play:
-        """Start the playbook; `plugins` are more of them, `variables` Ansible's for this play."""
+        """Start a playbook; `plugins` are more of them, `variables` Ansible's for this play."""
         declared = [{"name": "localdir", "source": self.source(self.tag)}, *(plugins or [])]
         volumes = [{"name": "data", "driver": "localdir"}]
         given = {**self._base, "plugins_plugins": declared, "plugins_volumes": volumes, **variables}
-        return self.fleet.start_play(PLAYBOOK, "--extra-vars", json.dumps(given), *arguments)
+        return self.fleet.start_play(playbook, "--extra-vars", json.dumps(given), *arguments)
 
     def play(self, *arguments: str, **given: Any) -> Result:
         """Run it to its end."""

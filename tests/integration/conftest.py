@@ -62,10 +62,19 @@ def agent(directory: Path) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def dockerd(directory: Path) -> Iterator[dict[str, str]]:
-    """Run a real dockerd below `directory`; yield the options that reach it."""
-    daemon.require("dockerd", "containerd", "runc")
+    """Run a real dockerd below `directory`; yield the options that reach it.
+
+    Its plugins' sockets are in a mount namespace of its own, into which plugind has to go to try a plugin out.
+    """
+    daemon.require("dockerd", "containerd", "runc", "nsenter")
     with dockerd_.running(directory) as url:
-        yield {"executable": str(BIN / "plugind"), "engine": url}
+        pid = (directory / "pid").read_text().strip()
+        inside = directory / "plugind"
+        inside.write_text(
+            f'#!/bin/sh\nexec nsenter --target {pid} --mount --wd={ROOT} {BIN}/plugind "$@"\n'
+        )
+        inside.chmod(0o755)
+        yield {"executable": str(inside), "engine": url}
 
 
 @pytest.fixture(scope="session", params=["agent", "dockerd"])

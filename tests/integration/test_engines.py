@@ -60,6 +60,7 @@ def published() -> set[str]:
         "module_volume",
         "module_volume_mount",
         "module_apply",
+        "module_rollback",
         "module_run",
     ],
 )

@@ -118,6 +118,23 @@ def test_check_mode_changes_nothing(play, fake) -> None:
     assert '+    "plugin x": {' in done.output
 
 
+def secretive(fake, credentials: dict[str, str]) -> dict[str, Any]:
+    """A declaration with secrets in every place that can hold one."""
+    env = {"NAMED": "{{ seven }}", "LABELLED": "{{ eight }}"}
+    declared = {
+        "source": SOURCE,
+        "name": "y",
+        "credentials": credentials,
+        "settings": {"env": env, "args": ["--x", "{{ nine }}"]},
+        "secret_settings": ["NAMED", "args"],
+        "verify": {"volume": {"options": {"password": "{{ twelve }}", "x": "{{ four }}"}}},
+    }
+    options = {"password": "{{ six }}", "named": "{{ ten }}", "labelled": "{{ eleven }}"}
+    volume = {"name": "v", "options": options, "secret_options": ["named"]}
+    given = {"executable": str(fake.path), "plugins": [declared], "volumes": [volume]}
+    return {"plugind.engine.apply": given}
+
+
 @pytest.mark.parametrize("fast", [True, False])
 def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
     log = tmp_path / "ansible.log"
@@ -149,37 +166,7 @@ def test_secrets_are_nowhere(play, fake, tmp_path: Path, fast: bool) -> None:
         plugin(fake, name="fail", **secrets),
         plugin(fake, name="crash", **secrets),
         plugin(fake, name="x", nonsense="{{ five }}", credentials={"password": "{{ five }}"}),
-        {
-            "plugind.engine.apply": {
-                "executable": str(fake.path),
-                "plugins": [
-                    {
-                        "source": SOURCE,
-                        "name": "y",
-                        "credentials": secrets["credentials"],
-                        "settings": {
-                            "env": {"NAMED": "{{ seven }}", "LABELLED": "{{ eight }}"},
-                            "args": ["--x", "{{ nine }}"],
-                        },
-                        "secret_settings": ["NAMED", "args"],
-                        "verify": {
-                            "volume": {"options": {"password": "{{ twelve }}", "x": "{{ four }}"}}
-                        },
-                    }
-                ],
-                "volumes": [
-                    {
-                        "name": "v",
-                        "options": {
-                            "password": "{{ six }}",
-                            "named": "{{ ten }}",
-                            "labelled": "{{ eleven }}",
-                        },
-                        "secret_options": ["named"],
-                    }
-                ],
-            }
-        },
+        secretive(fake, secrets["credentials"]),
         arguments=("-vvvv", "--diff", f"-e@{variables}"),
         environ={"ANSIBLE_LOG_PATH": str(log)},
         vars={"plugind_fast_path": fast},
