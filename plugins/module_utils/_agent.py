@@ -44,6 +44,7 @@ def arguments(verb: str, params: Mapping[str, Any], *, check_mode: bool) -> list
     """Return the agent's arguments. They are seen by everyone on the host: no secret belongs here."""
     if verb == "rollback":
         argv = [verb, *([params["id"]] if params.get("id") else []), "--json"]
+        argv += ["--remove-volumes"] if params.get("remove_volumes") else []
     else:
         argv = [verb, "-", "--json"]
     if check_mode and verb in ("apply", "rollback"):

@@ -156,7 +156,13 @@ MODULES: dict[str, dict[str, Any]] = {
         },
         "required_one_of": [["plugins", "volumes", "mounts"]],
     },
-    "rollback": {"argument_spec": {"id": {"type": "str"}, **COMMON}},
+    "rollback": {
+        "argument_spec": {
+            "id": {"type": "str"},
+            "remove_volumes": {"type": "bool", "default": False},
+            **COMMON,
+        }
+    },
     "plugin_build": {
         "argument_spec": {
             "name": {"type": "str", "required": True},

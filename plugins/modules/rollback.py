@@ -36,6 +36,12 @@ options:
         task fails and changes nothing.
       - By default the last one, whoever made it.
     type: str
+  remove_volumes:
+    description:
+      - Remove the volumes that the change created, too, B(with the data) that they have by now. By default they stay, and
+        so does a plugin that they need.
+    type: bool
+    default: false
 seealso:
   - module: plugind.engine.apply
 """

@@ -91,15 +91,20 @@ async def roll_back(
     *,
     undo_log: UndoLog,
     dry_run: bool,
+    remove_volumes: bool = False,
     progress: Progress = ignore_progress,
 ) -> Result:
     """Undo the change on record because an operator asks for it, or, as a dry run, say how.
 
-    It may be long ago, so what is in use is not taken away. The record goes when all is undone.
+    It may be long ago, so what is in use is not taken away, and volumes that the change created go,
+    with their data, only if `remove_volumes` says so. The record goes when all is undone.
     """
     observation = await target.observe()
     seen = observed.read(observation)
     wanted = undo.settle(undo.gently(read_way_back(record), seen), seen)
+    kept: tuple[str, ...] = ()
+    if not remove_volumes:
+        wanted, kept = undo.without_volumes(wanted, seen)
     world = await carry_steps.complete(wanted, target, seen)
     plan_ = plan.plan(wanted, world)
     run = _unstarted(plan_, dry_run=dry_run)
@@ -108,6 +113,10 @@ async def roll_back(
         await _end(run, record, undo_log)
     else:
         run.change = record["id"]
+    if kept:
+        run.notes.append(
+            f"{', '.join(kept)}, which this change created, stay with their data, unless volumes are to be removed"
+        )
     return await _conclude(wanted, world, observation, run, target, dry_run=dry_run)
 
 

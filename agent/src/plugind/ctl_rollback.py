@@ -36,24 +36,34 @@ def run(options: argparse.Namespace) -> int:
 
 def _roll_back(options: argparse.Namespace, document: dict[str, Any]) -> dict[str, Any]:
     if options.engine:
-        return _roll_back_docker(options.engine, options.id, dry_run=options.dry_run)
+        return _roll_back_docker(options)
     if options.id:
         document["id"] = options.id
-    return ctl_apply.post(options, f"/plugind/rollback?dry_run={int(options.dry_run)}", document)
+    path = f"/plugind/rollback?dry_run={int(options.dry_run)}"
+    if options.remove_volumes:
+        path += "&remove_volumes=1"
+    return ctl_apply.post(options, path, document)
 
 
-def _roll_back_docker(url: str, change: str | None, *, dry_run: bool) -> dict[str, Any]:
+def _roll_back_docker(options: argparse.Namespace) -> dict[str, Any]:
     import asyncio
 
     from plugind import carry
     from plugind.dockerd import execute, undo_log
 
     policy = ctl_apply.read_policy()
-    log = undo_log.of_engine(url)
+    log = undo_log.of_engine(options.engine)
 
     async def work() -> dict[str, Any]:
-        record = carry.require_change(await log.last(), change)
-        async with execute.open_target(url, policy) as target:
-            return (await carry.roll_back(record, target, undo_log=log, dry_run=dry_run)).to_json()
+        record = carry.require_change(await log.last(), options.id)
+        async with execute.open_target(options.engine, policy) as target:
+            result = await carry.roll_back(
+                record,
+                target,
+                undo_log=log,
+                dry_run=options.dry_run,
+                remove_volumes=options.remove_volumes,
+            )
+            return result.to_json()
 
     return asyncio.run(work())

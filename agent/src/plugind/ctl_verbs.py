@@ -202,6 +202,8 @@ VERBS = (
     Verb(
         "rollback", "Go back from the last change that apply made", "ctl_rollback:run",
         Argument("id", help="the change; by default the last one", nargs="?", metavar="ID"),
+        Argument("--remove-volumes", help="remove the volumes that it created, with their data",
+                 action="store_true"),
         _DRY_RUN, _DIFF, JSON, _ENGINE, SOCKET,
         more="If ID is not the last change, nothing is done.",
     ),

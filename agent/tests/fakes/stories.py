@@ -370,8 +370,8 @@ class FakeStories(FakeContainers):
         self._note("apply", document=document, dry_run=dry_run)
         return {"changed": not dry_run}
 
-    async def roll_back(self, engine, change, *, dry_run):
-        self._note("roll_back", change=change, dry_run=dry_run)
+    async def roll_back(self, engine, change, *, dry_run, remove_volumes):
+        self._note("roll_back", change=change, dry_run=dry_run, remove_volumes=remove_volumes)
         return {"changed": not dry_run}
 
     async def query(self, engine, document):

@@ -83,7 +83,9 @@ async def declare_and_go_back(world: World) -> None:
     if not world.layout.undo.exists():
         result = await _declare(world, "v2", "")
         assert not result["failed"], result
-    result = await _finish(world, rollback.roll_back(world.engine, None, dry_run=False))
+    result = await _finish(
+        world, rollback.roll_back(world.engine, None, dry_run=False, remove_volumes=True)
+    )
     assert not result["failed"], result
 
 

@@ -37,7 +37,8 @@ async def declare(world: World, **document: Any) -> dict[str, Any]:
 
 
 async def roll_back(world: World, change: str | None = None, **more: Any) -> dict[str, Any]:
-    return await rollback.roll_back(world.engine, change, dry_run=more.get("dry_run", False))
+    more = {"dry_run": False, "remove_volumes": True, **more}
+    return await rollback.roll_back(world.engine, change, **more)
 
 
 def toy(world: World, tag: str = "latest", **more: Any) -> dict[str, Any]:
@@ -142,6 +143,40 @@ async def test_an_operator_goes_back_without_a_registry(world: World) -> None:
     with pytest.raises(errors.NotFound, match="there is no change to go back from"):
         await roll_back(world)
     invariants.check(world.layout.root)
+
+
+async def test_volumes_with_data_stay_unless_an_operator_wants_them_gone(world: World) -> None:
+    plugin = await upgrades.with_mounted_volume(world)
+    world.publish(tag="v2", env=upgrades.env())
+    volume = {"name": "new", "driver": "toy"}
+    await declare(world, plugins=[toy(world, "v2")], volumes=[volume])
+    back = await roll_back(world, remove_volumes=False)
+    assert (back["failed"], back["rolled_back"]) == (False, True), back
+    assert world.entry(plugin).plugin.version == plugin.version
+    assert sorted(invariants.load_volumes(world.layout.root)) == ["new", "v"]
+    assert "new, which this change created, stay" in " ".join(back["warnings"])
+    invariants.check(world.layout.root)
+
+
+async def test_a_plugin_whose_new_volumes_stay_is_not_removed(world: World) -> None:
+    world.publish()
+    volume = {"name": "new", "driver": "toy"}
+    await declare(world, plugins=[toy(world)], volumes=[volume])
+    back = await roll_back(world, remove_volumes=False)
+    assert (back["failed"], back["changed"], back["rolled_back"]) == (True, False, False), back
+    assert "new, which this change created, stay" in back["msg"]
+    assert not (await roll_back(world))["failed"]
+    assert not world.engine.entries
+    await world.swept()
+    invariants.check(world.layout.root)
+
+
+async def test_what_needs_nothing_waits_for_nobody(world: World) -> None:
+    plugin = await world.running()
+    declared = {"plugins": [{"name": "toy", "source": plugin.remote}]}
+    async with undo_log.turn(world.engine):
+        answer = await apply.apply(world.engine, declared, dry_run=False)
+    assert (answer["changed"], answer["failed"], answer["msg"]) == (False, False, "nothing to do")
 
 
 async def test_a_removed_plugin_comes_back_from_what_is_kept(world: World) -> None:

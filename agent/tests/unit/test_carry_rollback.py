@@ -74,13 +74,17 @@ async def test_a_run_that_succeeds_can_be_rolled_back(target: FakeTarget, log: F
     assert (log.record["state"], log.record["rollback"]) == ("done", True)
     assert result.to_json()["undo"] == {"id": log.record["id"]}
     assert not result.rolled_back
-    planned = await carry.roll_back(log.record, target, undo_log=log, dry_run=True)
+    planned = await carry.roll_back(
+        log.record, target, undo_log=log, dry_run=True, remove_volumes=True
+    )
     assert (planned.changed, planned.undo, planned.rolled_back) == (True, result.undo, False)
     assert seen(target) != before
     # Nothing is asked of the registry that is not there any more.
     if target.knows_config:
         target.registry.clear()
-    back = await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+    back = await carry.roll_back(
+        log.record, target, undo_log=log, dry_run=False, remove_volumes=True
+    )
     assert (back.changed, back.failed, back.rolled_back, back.undo) == (True, False, True, None)
     assert [s.description for s in back.steps] == [s.description for s in planned.steps]
     assert (seen(target), log.record) == (before, None)
@@ -134,7 +138,9 @@ async def test_without_rollback_the_rest_goes_on_and_can_be_undone_by_hand(
     assert (result.changed, result.undo) == (True, log.record["id"])
     assert (result.rolled_back, "undone" in result.msg) == (False, False)
     target.fail_at.clear()
-    back = await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+    back = await carry.roll_back(
+        log.record, target, undo_log=log, dry_run=False, remove_volumes=True
+    )
     assert not back.failed, back.msg
     assert (seen(target), log.record) == (before, None)
 
@@ -196,7 +202,9 @@ async def test_what_cannot_be_undone_is_said_and_the_rest_is(
     # The operator takes it from there.
     assert log.record is not None
     assert (log.record["state"], result.undo) == ("done", log.record["id"])
-    back = await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+    back = await carry.roll_back(
+        log.record, target, undo_log=log, dry_run=False, remove_volumes=True
+    )
     assert (back.failed, back.rolled_back, log.record) == (False, True, None)
     assert set(target.plugins) == {"x:latest"}
 
@@ -317,7 +325,7 @@ async def test_a_killed_run_without_rollback_is_the_operators(
     assert await carry.resume(log.record, target, undo_log=log) is None
     assert (log.record["state"], target.calls) == ("done", [])
     assert await carry.resume(log.record, target, undo_log=log) is None
-    await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+    await carry.roll_back(log.record, target, undo_log=log, dry_run=False, remove_volumes=True)
     assert seen(target) == before
 
 
@@ -341,7 +349,9 @@ async def test_later_nothing_is_rolled_back_that_is_in_use(
     await apply(target, {"plugins": [Y]}, log)
     await apply(target, {"volumes": [{"name": "precious", "driver": "y"}]})
     assert log.record is not None
-    result = await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+    result = await carry.roll_back(
+        log.record, target, undo_log=log, dry_run=False, remove_volumes=True
+    )
     assert (result.failed, result.changed, result.undo) == (True, False, log.record["id"])
     assert "it is in use by volume/precious" in result.msg
     assert target.plugins["y:latest"].enabled

@@ -36,6 +36,7 @@ def run(tmp_path: Path, answer: Any, *arguments: str) -> tuple[int, list[unixhtt
     [
         ([], "/plugind/rollback?dry_run=0", {}),
         (["0123", "--dry-run"], "/plugind/rollback?dry_run=1", {"id": "0123"}),
+        (["--remove-volumes"], "/plugind/rollback?dry_run=0&remove_volumes=1", {}),
     ],
 )
 def test_the_change_that_is_meant_is_posted(

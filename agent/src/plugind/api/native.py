@@ -117,8 +117,13 @@ async def apply(call: Call) -> web.Response:
 
 async def roll_back(call: Call) -> web.Response:
     """Undo the last change, or the one that is named if it is that, or with `dry_run` only say how."""
-    change, dry_run = wire.get_string(await call.object(), "id") or None, call.flag("dry_run")
-    return wire.json_response(await call.stories.roll_back(call.engine, change, dry_run=dry_run))
+    result = await call.stories.roll_back(
+        call.engine,
+        wire.get_string(await call.object(), "id") or None,
+        dry_run=call.flag("dry_run"),
+        remove_volumes=call.flag("remove_volumes"),
+    )
+    return wire.json_response(result)
 
 
 async def query(call: Call) -> web.Response:

@@ -45,11 +45,16 @@ async def apply(
     """Plan the declaration and, unless `dry_run`, carry it out; return the result document.
 
     One declaration waits for the other, and plans with what that has made: two operators who ask
-    for the same at once both get it.
+    for the same at once both get it. One that has nothing to do waits for nobody.
     """
     wanted = desired.parse_declaration(document)
     sealing.admit_declaration(engine, wanted)
     target = EngineTarget(engine, wanted)
+    if not dry_run and undo_log.is_taken(engine):
+        planned = await carry.apply(wanted, target, dry_run=True)
+        if not planned.steps:
+            await target.name_secrets()
+            return planned.redacted(engine.redact).to_json()
     async with contextlib.AsyncExitStack() as held:
         if not dry_run:  # a plan alone changes nothing
             await held.enter_async_context(undo_log.turn(engine))

@@ -164,6 +164,10 @@ class Locks:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
+    def is_held(self, key: str) -> bool:
+        """True if somebody holds the lock of `key`, or waits for it."""
+        return key in self._locks
+
     @contextlib.asynccontextmanager
     async def holding(self, key: str) -> AsyncIterator[None]:
         """Hold the lock of `key`."""

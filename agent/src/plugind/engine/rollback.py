@@ -23,10 +23,13 @@ from plugind.engine.undo_log import UndoLog
 from plugind.model.outcome import Result
 
 
-async def roll_back(engine: Engine, change: str | None, *, dry_run: bool) -> dict[str, Any]:
+async def roll_back(
+    engine: Engine, change: str | None, *, dry_run: bool, remove_volumes: bool = False
+) -> dict[str, Any]:
     """Undo the last change, or only say how; return the result document.
 
-    NotFound if there is none, Conflict if it is another one than `change`.
+    `remove_volumes`: volumes that it created go, too, with their data. NotFound if there is no
+    change, Conflict if it is another one than `change`.
     """
     record_log = UndoLog(engine)
     async with contextlib.AsyncExitStack() as held:
@@ -34,7 +37,9 @@ async def roll_back(engine: Engine, change: str | None, *, dry_run: bool) -> dic
             await held.enter_async_context(undo_log.turn(engine))
         record = carry.require_change(await record_log.last(), change)
         target = _target(engine, record)
-        result = await carry.roll_back(record, target, undo_log=record_log, dry_run=dry_run)
+        result = await carry.roll_back(
+            record, target, undo_log=record_log, dry_run=dry_run, remove_volumes=remove_volumes
+        )
         if not dry_run:
             await target.name_secrets()
             undo_log.tell(engine, result.steps, f"change {record['id']} was rolled back")

@@ -21,6 +21,8 @@ from plugind.model.digest import Digest
 from plugind.model.outcome import DONE, Outcome
 from plugind.store import undo
 
+_TURN = "apply"
+
 
 def turn(engine: Engine) -> contextlib.AbstractAsyncContextManager[None]:
     """Let no other declaration change anything meanwhile.
@@ -28,7 +30,12 @@ def turn(engine: Engine) -> contextlib.AbstractAsyncContextManager[None]:
     A plan is then carried out on what it was made from, pruning included, and a crash finds the way
     back from all that was under way.
     """
-    return engine.locks.holding("apply")
+    return engine.locks.holding(_TURN)
+
+
+def is_taken(engine: Engine) -> bool:
+    """True if a declaration is being carried out."""
+    return engine.locks.is_held(_TURN)
 
 
 class UndoLog:

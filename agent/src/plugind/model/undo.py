@@ -93,6 +93,15 @@ def gently(desired: Desired, observed: Observed) -> Desired:
     )
 
 
+def without_volumes(desired: Desired, observed: Observed) -> tuple[Desired, tuple[str, ...]]:
+    """Return a way back that removes no volume, and the names of those that it keeps for that.
+
+    What a change created may have data by now.
+    """
+    kept = tuple(v.name for v in desired.volumes if v.name in observed.volumes)
+    return replace(desired, volumes=()), kept
+
+
 def settle(desired: Desired, observed: Observed) -> Desired:
     """Return the way back without emptying variables that have no value now either."""
     return replace(desired, plugins=tuple(_settle(p, observed) for p in desired.plugins))

@@ -102,9 +102,12 @@ async def test_a_query_is_answered_and_a_declaration_refused_while_degraded(serv
 async def test_a_rollback_passes_the_change_that_is_meant(served):
     await served.say("POST plugind/rollback  200  .changed=true")
     await served.say('POST plugind/rollback?dry_run=1 <{"id":"0123"}  200  .changed=false')
+    await served.say("POST plugind/rollback?remove_volumes=1  200")
     await served.say('POST plugind/rollback <{"id":7}  400')
-    wanted = [{"change": None, "dry_run": False}, {"change": "0123", "dry_run": True}]
-    assert served.stories.calls == [("roll_back", call) for call in wanted]
+    names = ("change", "dry_run", "remove_volumes")
+    wanted = [(None, False, False), ("0123", True, False), (None, False, True)]
+    calls = [("roll_back", dict(zip(names, values, strict=True))) for values in wanted]
+    assert served.stories.calls == calls
 
 
 @pytest.mark.parametrize(("uid", "status"), [(0, 200), (901, 403)])

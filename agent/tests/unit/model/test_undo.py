@@ -315,7 +315,9 @@ def test_there_and_back(
         if log.record is not None:
             assert not result.failed
             assert result.undo == log.record["id"]
-            back = await carry.roll_back(log.record, target, undo_log=log, dry_run=False)
+            back = await carry.roll_back(
+                log.record, target, undo_log=log, dry_run=False, remove_volumes=True
+            )
             assert not back.failed, back.msg
             assert back.rolled_back == back.changed
         elif result.failed:

@@ -36,6 +36,8 @@ def test_arguments() -> None:
     ]  # fmt: skip
     assert _agent.arguments("query", {}, check_mode=True) == ["query", "-", "--json"]
     assert _agent.arguments("rollback", {"id": None}, check_mode=False) == ["rollback", "--json"]
+    argv = _agent.arguments("rollback", {"remove_volumes": True}, check_mode=False)
+    assert argv == ["rollback", "--json", "--remove-volumes"]
     assert _agent.arguments("rollback", {"id": "5f"}, check_mode=True) == [
         "rollback", "5f", "--json", "--dry-run",
     ]  # fmt: skip
