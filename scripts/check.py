@@ -32,6 +32,7 @@ NOX = (sys.executable, "-m", "nox")
 
 # Two sessions that share one of these tags never run at the same time.
 EXCLUSIVE = {"machine", "ansible"}
+NOT_RUN = "not run"
 # How long what was interrupted may take to clean up: daemons to end, mounts to undo.
 GRACE = 90.0
 
@@ -188,9 +189,10 @@ def sum_up(results: dict[str, str], seconds: float) -> int:
     for name, result in results.items():
         print(f"  {result:8} {name}")
     words = list(results.values())
-    passed, skipped = words.count("success"), words.count("skipped")
-    failed = len(words) - passed - skipped
-    print(f"{passed} checks passed, {failed} failed, {skipped} skipped, in {seconds:.0f} s")
+    passed, skipped, never = (words.count(word) for word in ("success", "skipped", NOT_RUN))
+    failed = len(words) - passed - skipped - never
+    more = f", {never} not run to their end" if never else ""
+    print(f"{passed} checks passed, {failed} failed, {skipped} skipped{more}, in {seconds:.0f} s")
     tests = count_tests()
     bad = tests["failures"] + tests["errors"]
     good = tests["tests"] - bad - tests["skipped"]
@@ -216,7 +218,7 @@ def main(argv: list[str]) -> int:
     sessions = find(*(["-s", *chosen] if chosen else []))
     if options.nightly:
         sessions += find("-t", "nightly")
-    results = {session.name: "not run" for session in sessions}
+    results = {session.name: NOT_RUN for session in sessions}
     try:
         run(sessions, options.lanes, lambda session, result: results.update({session.name: result}))
     except KeyboardInterrupt:
