@@ -171,6 +171,19 @@ async def test_a_plugin_whose_new_volumes_stay_is_not_removed(world: World) -> N
     invariants.check(world.layout.root)
 
 
+async def test_what_was_removed_by_hand_is_forgotten_with_its_settings(world: World) -> None:
+    await world.running(env=upgrades.env(debug="1"))
+    world.publish(tag="v2", env=upgrades.env())
+    await declare(world, plugins=[toy(world, "v2")])
+    await volumes.create_volume(world.engine, name="other", driver="toy", options={}, labels={})
+    done = await declare(world, plugins=[toy(world, "v2", state="disabled", force=True)])
+    assert done["undo"]["id"] == record(world)["id"]
+    await rollback.remove_for_good(world.engine, "toy", force=True)
+    assert not world.layout.undo.exists()
+    await world.swept()
+    invariants.check(world.layout.root)
+
+
 async def test_what_needs_nothing_waits_for_nobody(world: World) -> None:
     plugin = await world.running()
     declared = {"plugins": [{"name": "toy", "source": plugin.remote}]}

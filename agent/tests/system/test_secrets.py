@@ -39,9 +39,8 @@ PLANTED = {name: secrets.token_hex(10) for name in (
     "refused", "userinfo",
 )}  # fmt: skip
 SETTINGS = ("env", "labelled env", "named env", "args", "changed env", "set by cli")
-#: Where a secret may be, and which: what a plugin needs at each start, or after going
-#: back, and what mount(8) needs. None
-#: of it is open to other users.
+#: Where a secret may be, and which: what a plugin needs at each start, or after going back, and what
+#: mount(8) needs. None of it is open to other users.
 KEPT = (
     (r"lib/plugins/[0-9a-f]{64}/plugin\.json", SETTINGS),
     (r"lib/undo\.json", SETTINGS),

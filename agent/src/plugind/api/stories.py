@@ -48,7 +48,7 @@ from plugind.engine.logs import read as read_logs
 from plugind.engine.lookup import find, list_plugins
 from plugind.engine.mounting import holders, mount_volume, unmount_volume
 from plugind.engine.push import push
-from plugind.engine.remove import remove
+from plugind.engine.rollback import remove_for_good as remove
 from plugind.engine.rollback import roll_back
 from plugind.engine.rpc_call import call
 from plugind.engine.upgrade import upgrade, upgrade_in_place

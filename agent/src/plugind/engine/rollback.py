@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from plugind import carry, errors, log
-from plugind.engine import apply, sealing, undo_log
+from plugind.engine import apply, remove, sealing, undo_log
 from plugind.engine.context import Engine, Entry
 from plugind.engine.undo_log import UndoLog
 from plugind.model.outcome import Result
+from plugind.model.plugin import Plugin
 
 
 async def roll_back(
@@ -44,6 +45,18 @@ async def roll_back(
             await target.name_secrets()
             undo_log.tell(engine, result.steps, f"change {record['id']} was rolled back")
     return result.redacted(engine.redact).to_json()
+
+
+async def remove_for_good(engine: Engine, text: str, *, force: bool) -> Plugin:
+    """Remove a plugin as an operator does, who wants neither it nor its settings back."""
+    plugin = await remove.remove(engine, text, force=force)
+    try:
+        await UndoLog(engine).forget(plugin.name)
+    except errors.PlugindError as exc:
+        log.warning(
+            f"the way back from the last change still has its settings: {exc}", plugin=plugin.id
+        )
+    return plugin
 
 
 async def load(engine: Engine) -> None:

@@ -68,6 +68,12 @@ class UndoLog:
         await self.remember()
         await ending.to_the_end(garbage.collect(self._engine))
 
+    async def forget(self, name: str) -> None:
+        """Forget what plugin `name` was like, with its settings; the rest can be undone all the same."""
+        await ending.to_the_end(asyncio.to_thread(self._file.forget, name))
+        await self.remember()
+        await ending.to_the_end(garbage.collect(self._engine))
+
     async def last(self) -> Mapping[str, Any] | None:
         """Return the record of the last change."""
         found = await asyncio.to_thread(self._file.load)

@@ -8,6 +8,7 @@
     begin   staging/.undo.json.<random> -> undo.json     before the first step of a change
     done    the same, with the state `done`              it was carried out, and can be undone later
     drop    undo.json is removed                         it was undone
+    forget  as done, without a plugin; or as drop        the plugin was removed by hand: it has nothing to go back to
 
 `running` after a kill means that nobody knows how far the change came; `rollback` says whether it has
 to be undone then. The declaration is what was before, with the settings' secrets: 0600.
@@ -76,6 +77,18 @@ def parse(document: Mapping[str, Any]) -> Undo:
     )
 
 
+def without_plugin(declaration: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a way back that leaves plugin `name` alone."""
+    plugins = [
+        {**plugin, "requires": [other for other in plugin.get("requires") or () if other != name]}
+        for plugin in declaration.get("plugins") or ()
+        if plugin["name"] != name
+    ]
+    if len(plugins) == len(declaration.get("plugins") or ()):
+        return dict(declaration)
+    return {**declaration, "plugins": plugins}
+
+
 class UndoFile:
     """The file at `path`. `staging` and `quarantine` are directories on the same file system."""
 
@@ -128,6 +141,19 @@ class UndoFile:
             os.unlink(self.path)  # the commit point
             fs.fsync_dir(self.path.parent)
         checkpoint.checkpoint("undo-drop:after-commit")
+
+    def forget(self, name: str) -> None:
+        """Forget what plugin `name` was like before a change that was carried out."""
+        undo = self.load()
+        if undo is None or undo.state != DONE:
+            return
+        left = without_plugin(undo.declaration, name)
+        if left == undo.declaration:
+            return
+        if any(left.values()):
+            self._write(replace(undo, declaration=left), "undo-done")
+        else:
+            self.drop(undo.id)
 
     def _write(self, undo: Undo, change: Literal["undo-begin", "undo-done"]) -> None:
         staged = self._staging / f".{self.path.name}.{secrets.token_hex(8)}"
