@@ -5,4 +5,4 @@
 from __future__ import annotations
 
 # The agent's test helpers, of which both trees have the use, and pytest's own for testing one of them.
-pytest_plugins = ["support.skips", "pytester"]
+pytest_plugins = ["support.skips", "support.undo", "pytester"]

@@ -4,4 +4,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["support.skips"]
+pytest_plugins = ["support.skips", "support.undo"]
