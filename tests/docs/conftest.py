@@ -14,6 +14,7 @@ import jinja2
 import pytest
 import yaml
 
+import docs.pages as pages
 import plugind
 from support import daemon, docker_registry, image, tls
 
@@ -124,11 +125,11 @@ def _init_script() -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the count
 
-COUNTS = pytest.StashKey[list[tuple[str, int, list[tuple[int, int, str]]]]]()
+COUNTS = pytest.StashKey[list[pages.Count]]()
 
 
 @pytest.fixture
-def counted(request: pytest.FixtureRequest) -> list[tuple[str, int, list[tuple[int, int, str]]]]:
+def counted(request: pytest.FixtureRequest) -> list[pages.Count]:
     """What was run of each page, and what was not; printed at the end."""
     return request.config.stash.setdefault(COUNTS, [])
 

@@ -40,6 +40,8 @@ PROGRAMS = re.compile(
     r"|journalctl|service|mount|umount|findmnt|pip|apt-get|git|nox|\.venv/bin/\w+|examples/\S+\.(sh|py))( |$)"
 )
 SHELL = ("console", "sh", "bash", "shell")
+#: A page's name, how many of its commands were run, and which blocks were not: line, commands, reason.
+Count = tuple[str, int, list[tuple[int, int, str]]]
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _add(page: Page, block: _Block, marks: dict[str, str]) -> None:
         words = dict(word.split("=", 1) for word in marks["run"].split())
         page.steps += _plain(block, words, marks)
     elif "not run" in marks:
-        page.not_run.append((block.line, len(list(_joined(block))), marks["not run"]))
+        typed = [line for line in block.lines if line.startswith("$ ")] or list(_joined(block))
+        page.not_run.append((block.line, len(typed), marks["not run"]))
     elif "text" in marks:
         pass
     elif block.language == "console":
