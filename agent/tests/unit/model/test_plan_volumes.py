@@ -104,6 +104,8 @@ def test_the_driver_that_a_volume_comes_from_is_needed_too() -> None:
         plan_for(declare(recreate="options-changed"), ON, other, volume(driver="y:latest"))
     )
     assert text.startswith('cannot recreate volume "v": its driver y:latest is ')
+    text = problem(plan_for(declare(recreate="options-changed", driver="z"), ON, volume()))
+    assert text == 'cannot recreate volume "v": its driver z:latest is not installed'
 
 
 def test_a_volume_waits_for_its_driver() -> None:
