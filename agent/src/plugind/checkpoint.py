@@ -61,6 +61,7 @@ NAMES = (
     "host-mount:after-volume",
     "host-mount:before-bind",
     "host-mount:after-bind",
+    "host-mount:after-detach",
     "host-unmount:after-bind",
     "host-unmount:after-volume",
     "host-unmount:before-commit",

@@ -9,11 +9,14 @@ a FUSE mount that was made anew is another one than before:
     machine.unmounted_by_hand(path)     somebody unmounts, or
     machine.mounted_by_hand(path)       mounts something there
     machine.busy[path] = "..."          unbind refuses, and names this
+    machine.plain = True                volumes are directories of the disk, as localdir's
+    machine.renamed(old, new)           and what shows them follows a rename
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 from plugind import errors
@@ -35,6 +38,7 @@ class FakeMachine:
         self.mounts: dict[Path, dict[str, str]] = {}
         self.table = [ROOT]
         self.released: list[str] = []
+        self.plain = False
         self.refuse_mounts = ""
         self.refuse_release = ""
         self.busy: dict[Path, str] = {}
@@ -48,7 +52,11 @@ class FakeMachine:
         rootfs.prepare_rootfs(Path(dirs.rootfs))
         for path in (dirs.sockets, dirs.empty, dirs.propagated_mount):
             Path(path).mkdir(parents=True, exist_ok=True)
-        self._add(Path(dirs.propagated_mount), fstype="fuse.toy")
+        where = Path(dirs.propagated_mount)
+        if self.plain:
+            self._add(where, device=ROOT.device, root=str(where), fstype=ROOT.fstype)
+        else:
+            self._add(where, fstype="fuse.toy")
         return HostFacts(devices={}, network_files=())
 
     def offer_metrics(self, dirs: PluginDirs) -> None:
@@ -105,6 +113,15 @@ class FakeMachine:
         """Take the topmost mount away."""
         for mount in stack_at(target, self.table)[-1:]:
             self.table.remove(mount)
+
+    def renamed(self, old: Path, new: Path) -> None:
+        """A directory of the disk has another name; what shows it is still there."""
+        self.table = [
+            replace(mount, root=mount.root.replace(str(old), str(new), 1))
+            if f"{mount.root}/".startswith(f"{old}/") and mount.device == ROOT.device
+            else mount
+            for mount in self.table
+        ]
 
     def _add(
         self,

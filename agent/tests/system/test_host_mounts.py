@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Volumes on the host with the real sshfs: seen, kept through every death, and taken away again."""
+"""Volumes on the host with real drivers: seen, kept through every death, and taken away again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from plugind import ctl_http
-from plugind.host import mounts
+from plugind.host import binds, mounts
 from support import sshd
 from support.daemon import Agent
 
@@ -154,10 +154,75 @@ def test_a_driver_that_is_gone_leaves_nothing_that_cannot_be_cleared(
     held = agent.cli("plugin", "disable", "sshfs", status=1)
     assert f"volumes remote (mounted by mount:{path})" in held
     agent.cli("plugin", "rm", "-f", "sshfs")
-    assert read(agent) == {str(path): "stale"}
+    assert read(agent) == {str(path): "unmounted"}
     said = agent.verb("volumes", "rm", "-f", "remote")
     assert f"dropped its references (mount:{path})" in said
     agent.verb("mounts", "unmount", str(path))
     assert read(agent) == {}
     assert not place.exists()
     assert remote.exists()
+
+
+def enable_localdir(agent: Agent, localdir: Path) -> None:
+    """Install it, with the volume `local`."""
+    agent.cli("plugin", "create", "localdir", str(localdir))
+    agent.cli("plugin", "enable", "localdir")
+    agent.request("POST", "/volumes/create", {"Name": "local", "Driver": "localdir"})
+
+
+def test_a_plugin_that_is_removed_takes_its_directory_away_and_can_come_back(
+    agent: Agent, localdir: Path, place: Path
+) -> None:
+    enable_localdir(agent, localdir)
+    path = place / "local"
+    agent.verb("mounts", "mount", "local", str(path))
+    (path / "old").write_text("data")
+    with (path / "old").open():  # whoever uses it does not keep it there
+        agent.cli("plugin", "rm", "-f", "localdir")
+    assert mounts.mounts_under(place) == []
+    assert list(path.iterdir()) == []
+    [shown] = agent.request("GET", "/plugind/mounts")
+    assert shown["State"] == "unmounted"
+    assert shown["Error"] == 'plugin "localdir:latest" not found'
+
+    enable_localdir(agent, localdir)
+    declared = {"path": str(path), "volume": "local"}
+    assert [step["action"] for step in apply(agent, declared)["steps"]] == ["mount-create"]
+    (path / "new").write_text("data")
+    assert not apply(agent, declared)["changed"]
+    agent.cli("plugin", "rm", "-f", "localdir")
+    assert apply(agent, {**declared, "state": "absent"})["changed"]
+    assert read(agent) == {}
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("repaired", [True, False], ids=["repaired", "cleared"])
+def test_a_directory_that_was_deleted_under_a_cover_is_known_afterwards(
+    agent: Agent, localdir: Path, place: Path, repaired: bool
+) -> None:
+    enable_localdir(agent, localdir)
+    path, other = place / "local", place / "other"
+    agent.verb("mounts", "mount", "local", str(path))
+    other.mkdir()
+    mounts.bind(other, path)
+    agent.cli("plugin", "rm", "-f", "localdir")
+    assert read(agent) == {str(path): "covered"}
+    refused = agent.verb("mounts", "unmount", "-f", str(path), status=1)
+    assert "is mounted over it" in refused
+    mounts.umount(path)
+    agent.stop()
+    agent.start()  # the cover kept the directory in the trash: now it is swept
+    assert list((agent.root / "trash").iterdir()) == []
+    table = mounts.read_mounts()
+    [left] = mounts.stack_at(path, table)
+    assert left.root.startswith(binds.source_of(agent.root / "trash", table).root + "/")
+    assert left.root.endswith("/propagated-mount/local//deleted")
+    assert read(agent) == {str(path): "stale"}
+    if repaired:
+        enable_localdir(agent, localdir)
+        agent.verb("mounts", "mount", "local", str(path))
+        (path / "new").write_text("data")
+        assert read(agent) == {str(path): "mounted"}
+    agent.verb("mounts", "unmount", str(path))
+    assert mounts.mounts_under(place) == []
+    assert read(agent) == {}

@@ -9,6 +9,7 @@ The record comes first and goes last, so whatever a crash leaves is finished at 
 that was begun is made, an unmount that was not finished is undone. A bind of a FUSE mount dies with the
 process that serves it; once its plugin runs again and has replayed its mounts, `refresh` detaches what
 is dead and binds anew. Until then whoever looks there gets an error, and not the empty directory.
+Only a plugin that is removed takes what it shows away with it; the record waits for its return.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from plugind import checkpoint, errors, log
-from plugind.engine import drivers, ending, mounting, volumes
+from plugind.engine import drivers, ending, mounting, references, volumes
 from plugind.engine.context import Engine
 from plugind.host import binds, places
 from plugind.host.mounts import Mount, stack_at
 from plugind.model import holder as holder_
 from plugind.model import host_mount
 from plugind.model.host_mount import COVERED, MOUNTED, STALE, HostMount, Source
+from plugind.model.plugin import Plugin
 from plugind.model.volume import LOCAL, MountRef
 from plugind.store import host_mounts as store
 
@@ -108,6 +110,43 @@ async def refresh(engine: Engine, driver: str) -> None:
     await _refresh(engine, [m for m in engine.host_mounts.values() if m.volume in owned])
 
 
+async def detach_all(engine: Engine, plugin: Plugin) -> None:
+    """Take away what a plugin that is stopped and on its way out shows; the records stay.
+
+    What something else covers cannot be taken away: it is logged, and known for ours later.
+    """
+    owned = [volume.name for volume in references.volumes_of(engine, plugin)]
+    table = await asyncio.to_thread(engine.host.mount_table)
+    directory = binds.source_of(engine.layout.plugin_dir(plugin.id), table)
+    for mount in list(engine.host_mounts.values()):
+        if mount.volume in owned or host_mount.lies_in(mount, directory):
+            async with engine.locks.holding(f"mount:{mount.path}"):
+                await _detach(engine, mount.path, reason=f"plugin {plugin.name} is removed")
+
+
+async def _detach(engine: Engine, path: str, *, reason: str) -> None:
+    mount = engine.host_mounts.get(path)
+    if mount is None:
+        return
+    table = await asyncio.to_thread(engine.host.mount_table)
+    own = _own(engine, table)
+    stack = _stack(Path(path), table)
+    state = host_mount.state(mount, stack, None, own)
+    try:
+        if state == STALE:
+            await asyncio.to_thread(engine.host.unbind, Path(path), detach=True)
+            checkpoint.checkpoint("host-mount:after-detach")
+            # The kernel gives numbers of devices again: what comes next is not known for ours.
+            await _save(engine, replace(mount, bound=None))
+            _tell(engine, "detach", mount, reason=reason)
+        elif any(host_mount.is_own(mount, source, own) for source, _ in stack):
+            log.warning(
+                f'cannot unmount "{path}", something else is mounted over it', volume=mount.volume
+            )
+    except (errors.PlugindError, OSError) as exc:
+        log.error(f'cannot unmount "{path}": {exc}', volume=mount.volume)
+
+
 async def _refresh(engine: Engine, mounts: list[HostMount]) -> None:
     await asyncio.gather(*(_refresh_one(engine, mount.path) for mount in mounts))
 
@@ -183,7 +222,7 @@ async def _ensure(engine: Engine, mount: HostMount, *, replayed: bool = False) -
     checkpoint.checkpoint("host-mount:after-volume")
     table = await asyncio.to_thread(engine.host.mount_table)
     shown = binds.source_of(source, table)
-    state = host_mount.state(mount, _stack(path, table), shown)
+    state = host_mount.state(mount, _stack(path, table), shown, _own(engine, table))
     if state == COVERED:
         top = stack_at(path, table)[-1]
         raise errors.Conflict(
@@ -217,8 +256,9 @@ async def _unmake(engine: Engine, mount: HostMount, *, force: bool) -> str:
     path = Path(mount.path)
     table = await asyncio.to_thread(engine.host.mount_table)
     stack = _stack(path, table)
-    state = host_mount.state(mount, stack, await _shown(engine, mount, table))
-    if state == COVERED and mount.bound in [source for source, _ in stack]:
+    own = _own(engine, table)
+    state = host_mount.state(mount, stack, await _shown(engine, mount, table), own)
+    if state == COVERED and any(host_mount.is_own(mount, source, own) for source, _ in stack):
         top = stack_at(path, table)[-1]
         raise errors.Conflict(
             f'cannot unmount "{path}": {top.fstype} from "{top.source}" is mounted over it'
@@ -294,7 +334,7 @@ async def _show(engine: Engine, mount: HostMount, table: list[Mount]) -> dict[st
         why = await _why_not_ready(engine, mount)
     except errors.PlugindError as exc:
         shown, why = None, str(exc)
-    state = host_mount.state(mount, stack, shown)
+    state = host_mount.state(mount, stack, shown, _own(engine, table))
     error = ""
     if state != MOUNTED:
         known = engine.host_mount_errors.get(mount.path, "")
@@ -307,6 +347,11 @@ def _stack(path: Path, table: list[Mount]) -> list[tuple[Source, bool]]:
     return [
         (Source(device=m.device, root=m.root), "ro" in m.options) for m in stack_at(path, table)
     ]
+
+
+def _own(engine: Engine, table: list[Mount]) -> Source:
+    """Return the agent's data root as the kernel names it."""
+    return binds.source_of(engine.layout.root, table)
 
 
 def _tell(engine: Engine, action: str, mount: HostMount, **attributes: str) -> None:

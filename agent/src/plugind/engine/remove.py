@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors
-from plugind.engine import enable, ending, garbage, lookup, publish, references
+from plugind.engine import enable, ending, garbage, host_mounts, lookup, publish, references
 from plugind.engine.context import Engine, Entry
 from plugind.model.plugin import Plugin
 from plugind.store import records
@@ -16,7 +16,8 @@ from plugind.store import records
 async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
     """Remove plugin `text`; without `force` it must be disabled and unused.
 
-    With `force` its volumes' records stay, so that a reinstall under the same name has them.
+    With `force` its volumes' records stay, so that a reinstall under the same name has them; what
+    they show at paths of the host is unmounted.
     """
     entry = lookup.entry(engine, text)
     async with entry.lock:
@@ -36,6 +37,8 @@ async def _remove(engine: Engine, entry: Entry) -> None:
     if entry.plugin.enabled:
         await enable.stop_and_record(engine, entry)
     plugin = entry.plugin
+    # Before anything is renamed or deleted, so that nobody is left in a tree that goes.
+    await host_mounts.detach_all(engine, plugin)
     await asyncio.to_thread(engine.host.release, engine.dirs(plugin.id))
     gone = await asyncio.to_thread(engine.plugin_store.take_out, plugin.id)
     del engine.entries[plugin.id]

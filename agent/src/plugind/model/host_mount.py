@@ -23,6 +23,8 @@ PROPAGATIONS = ("rprivate", "private", "rslave", "slave", "rshared", "shared")
 #: The zero is wanted, because YAML turns a bare 0777 into the number 511.
 _MODE = re.compile(r"0[0-7]{3}", re.ASCII)
 _LONGEST = 4095
+#: What the kernel says after the path of a directory that is deleted; no path has two slashes.
+_DELETED = "//deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +127,55 @@ def parse(document: Mapping[str, Any]) -> HostMount:
     )
 
 
-def state(mount: HostMount, stack: Sequence[tuple[Source, bool]], shown: Source | None) -> str:
+def state(
+    mount: HostMount,
+    stack: Sequence[tuple[Source, bool]],
+    shown: Source | None,
+    own: Source,
+) -> str:
     """Return the state of a mount.
 
     `stack` is what is mounted at its path, the topmost last, and whether it is read-only; `shown`
-    is what should be seen there, None if the driver has nothing mounted now.
+    is what should be seen there, None if the driver has nothing mounted now; `own` is the agent's
+    data root.
     """
     if not stack:
         return UNMOUNTED
     top, read_only = stack[-1]
     if top == shown and read_only >= mount.read_only:
         return MOUNTED
-    return STALE if top in (mount.bound, shown) else COVERED
+    return STALE if top == shown or is_own(mount, top, own) else COVERED
+
+
+def is_own(mount: HostMount, source: Source, own: Source) -> bool:
+    """True if `source` is what was mounted last, wherever its directory is by now.
+
+    The agent moves a plugin's directory to trash/, quarantine/ or previous/, and deletes it, while
+    it is still seen at other places; `own` is the agent's data root.
+    """
+    bound = mount.bound
+    if bound is None or source.device != bound.device:
+        return False
+    root = source.root.removesuffix(_DELETED)
+    if root == bound.root:
+        return True
+    before, now = _inside(bound.root, own.root), _inside(root, own.root)
+    if source.device != own.device or len(before) < 2 or not now:
+        return False
+    # plugins/<id>/rootfs/v is trash/<id>-<random>/rootfs/v now, for example.
+    name, below = before[1], before[2:]
+    above = now[: len(now) - len(below)]
+    return now == above + below and any(f"{part}-".startswith(f"{name}-") for part in above)
+
+
+def lies_in(mount: HostMount, directory: Source) -> bool:
+    """True if what was mounted last is a directory below `directory`."""
+    bound = mount.bound
+    return (
+        bound is not None
+        and bound.device == directory.device
+        and bool(_inside(bound.root, directory.root))
+    )
 
 
 def normal_path(text: str) -> str:
@@ -164,6 +203,12 @@ def require_apart(path: str, own: Iterable[str]) -> None:
             raise errors.InvalidParameter(
                 f'cannot mount at "{path}": it would hide "{directory}", which is the agent\'s own'
             )
+
+
+def _inside(path: str, directory: str) -> list[str]:
+    """Return the parts of `path` below `directory`; none if it is not below."""
+    top = directory.rstrip("/") + "/"
+    return path[len(top) :].split("/") if path.startswith(top) and path != top else []
 
 
 def _propagation(text: str) -> str:

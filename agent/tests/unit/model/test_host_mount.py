@@ -16,6 +16,8 @@ from plugind.model.host_mount import COVERED, MOUNTED, STALE, UNMOUNTED, HostMou
 
 MOUNT = HostMount(path="/srv/data", volume="v")
 NEW, OLD, OTHER = (Source(device=f"0:{n}", root="/") for n in (7, 5, 9))
+#: The data root, as a subvolume of its file system may be seen.
+OWN = Source(device="8:1", root="/@/lib")
 
 
 @pytest.mark.parametrize("bound", [None, OLD])
@@ -114,13 +116,58 @@ def test_other_directories_are_nobodys() -> None:
 def test_the_state_is_what_the_table_says(
     stack: list[tuple[Source, bool]], shown: Source | None, state: str
 ) -> None:
-    assert host_mount.state(replace(MOUNT, bound=OLD), stack, shown) == state
+    assert host_mount.state(replace(MOUNT, bound=OLD), stack, shown, OWN) == state
 
 
 def test_a_mount_that_became_writable_is_stale() -> None:
     mount = replace(MOUNT, read_only=True, bound=NEW)
-    assert host_mount.state(mount, [(NEW, True)], NEW) == MOUNTED
-    assert host_mount.state(mount, [(NEW, False)], NEW) == STALE
+    assert host_mount.state(mount, [(NEW, True)], NEW, OWN) == MOUNTED
+    assert host_mount.state(mount, [(NEW, False)], NEW, OWN) == STALE
+
+
+@pytest.mark.parametrize(
+    ("bound", "now", "own"),
+    [
+        ("plugins/ab/propagated-mount/v", "plugins/ab/propagated-mount/v", True),
+        ("plugins/ab/propagated-mount/v", "plugins/ab/propagated-mount/v//deleted", True),
+        ("plugins/ab/propagated-mount/v", "trash/ab-0f/propagated-mount/v", True),
+        ("plugins/ab/propagated-mount/v", "trash/ab-0f/propagated-mount/v//deleted", True),
+        ("plugins/ab/propagated-mount/v", "quarantine/ab-1/propagated-mount/v", True),
+        ("plugins/ab/rootfs/a/b", "plugins/ab/previous/rootfs/a/b", True),
+        ("plugins/ab/rootfs/a/b", "trash/ab-previous-0f/rootfs/a/b", True),
+        ("plugins/ab/propagated-mount/v", "trash/ab-0f/propagated-mount/w", False),
+        ("plugins/ab/propagated-mount/v", "trash/ab-0f/propagated-mount", False),
+        ("plugins/ab/propagated-mount/v", "trash/abc-0f/propagated-mount/v", False),
+        ("plugins/ab/propagated-mount/v", "plugins/cd/propagated-mount/v", False),
+        ("plugins/ab/propagated-mount/v", "trash", False),
+        ("plugins/ab/propagated-mount/v", "", False),
+        ("plugins", "trash", False),
+    ],
+)
+def test_a_directory_that_was_moved_or_deleted_is_known(bound: str, now: str, own: bool) -> None:
+    before, found = (
+        Source(device="8:1", root=f"/@/lib/{part}".rstrip("/")) for part in (bound, now)
+    )
+    mount = replace(MOUNT, bound=before)
+    assert host_mount.is_own(mount, found, OWN) is own
+    assert host_mount.state(mount, [(found, False)], NEW, OWN) == (STALE if own else COVERED)
+    assert not host_mount.is_own(mount, replace(found, device="8:2"), OWN)
+    assert not host_mount.is_own(MOUNT, found, OWN)
+
+
+def test_elsewhere_only_the_same_directory_is_known() -> None:
+    mount = replace(MOUNT, bound=Source(device="0:50", root="/plugins/ab/v"))
+    for root, own in (("/plugins/ab/v//deleted", True), ("/trash/ab-0f/v", False)):
+        assert host_mount.is_own(mount, Source(device="0:50", root=root), OWN) is own
+
+
+def test_what_lies_in_a_directory() -> None:
+    plugin = Source(device="8:1", root="/@/lib/plugins/ab")
+    for root, inside in (("/v", True), ("", False), ("c/v", False)):
+        bound = Source(device="8:1", root=f"{plugin.root}{root}")
+        assert host_mount.lies_in(replace(MOUNT, bound=bound), plugin) is inside
+        assert not host_mount.lies_in(replace(MOUNT, bound=replace(bound, device="8:2")), plugin)
+    assert not host_mount.lies_in(MOUNT, plugin)
 
 
 def test_only_what_is_seen_counts_as_a_difference() -> None:
