@@ -125,7 +125,7 @@ mount:
       sample: rprivate
     State:
       description:
-        - V(mounted), or what is wrong - V(unmounted) by hand, not yet mounted after a reboot, or its plugin was removed,
+        - V(mounted), or what is wrong - V(unmounted) by hand, not yet mounted after a reboot, or its plugin is gone,
           V(stale) if its driver's mount is dead or gone, V(covered) if something else is mounted there.
       type: str
       sample: mounted
