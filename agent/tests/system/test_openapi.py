@@ -85,19 +85,8 @@ class Lab:
         if not self._shown(f"/containers/{CONTAINER}/json"):
             body = {"Image": IMAGE, "Cmd": ["true"]}
             self.agent.request("POST", f"/containers/create?name={CONTAINER}", body)
-        self._mount()
-
-    def _mount(self) -> None:
-        try:
-            self.agent.request(
-                "POST", "/plugind/mounts", {"Path": str(self.place), "Volume": VOLUME}
-            )
-        except ctl_http.Refused:
-            # What a plugin that was removed by force had mounted is still there: at another place.
-            self.place = self.place.with_name(f"{self.place.name}m")
-            self.agent.request(
-                "POST", "/plugind/mounts", {"Path": str(self.place), "Volume": VOLUME}
-            )
+        body = {"Path": str(self.place), "Volume": VOLUME}
+        self.agent.request("POST", "/plugind/mounts", body)
 
     def _shown(self, path: str) -> bool:
         try:
