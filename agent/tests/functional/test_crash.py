@@ -79,6 +79,10 @@ class Crasher:
         self._process.stdout.close()
 
 
+# Some operations have a hundred points. Beyond its time a test would leave the crasher in the middle of a run.
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture(scope="module")
 def crasher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crasher]:
     found = Crasher(tmp_path_factory.mktemp("crash"))
