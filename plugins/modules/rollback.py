@@ -38,8 +38,8 @@ options:
     type: str
   remove_volumes:
     description:
-      - Remove the volumes that the change created, too, B(with the data) that they have by now. By default they stay, and
-        so does a plugin that they need.
+      - Remove the volumes that the change created, too, B(with the data) that they have by now. By default they
+        stay, and so does a plugin that they need.
     type: bool
     default: false
 seealso:
