@@ -235,8 +235,21 @@ def test_removed_again(rollout: Rollout) -> None:
     assert set(result.recap) == {"h1"}, "the first batch is the last one"
     assert "unless remove_volumes=true" in " ".join(result.output.split())
     assert tags(rollout.fleet) == rollout.tags(site.tag)
-    result = site.start(playbook=remove, remove_volumes=True, remove_agent=True).finish()
+    result = site.start(playbook=remove, remove_volumes=True).finish()
+    assert result.rc == 0, result.output
+    for host in rollout.fleet:
+        assert read_plugins(host) == {}
+        assert_sound(host)
+
+
+# Slow: test_role_agent proves as much of one machine.
+@pytest.mark.slow
+def test_removed_with_the_agent(rollout: Rollout) -> None:
+    remove = {"playbook": "plugind.engine.remove", "remove_volumes": True, "remove_agent": True}
+    result = rollout.site.start(**remove).finish()
     assert result.rc == 0, result.output
     for host in rollout.fleet:
         assert host.call("ls", "/usr/local/bin/plugind").returncode != 0
         assert list(host.data.iterdir()) == []
+    result = rollout.site.start(**remove).finish()
+    assert (result.rc, result.changed) == (0, 0), result.output
