@@ -140,7 +140,7 @@ def test_an_operator_goes_back_while_the_registry_is_away(bench: Bench) -> None:
     assert planned["changed"], planned
     refused = bench.agent.verb("rollback", "0123456789abcdef", status=1)
     assert f"the last change of this host is {change}" in refused
-    back = json.loads(bench.agent.verb("rollback", change, "--json"))
+    back = json.loads(bench.agent.verb("rollback", change, "--remove-volumes", "--json"))
     assert (back["failed"], back["rolled_back"]) == (False, True), back
     bench.require_version("1")
     assert "there is no change to go back from" in bench.agent.verb("rollback", status=1)

@@ -27,6 +27,7 @@ def test_nothing_is_lost_leaked_or_stuck(volumes: int, clients: int) -> None:
     argv = [sys.executable, str(LOAD), "--volumes", str(volumes), "--clients", str(clients)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    figures = json.loads(done.stdout)
-    assert figures["kills"] > 0
-    assert figures["complaints"] == 0
+    figures = {one["name"]: one for one in map(json.loads, done.stdout.splitlines())}
+    assert figures["load"]["kills"] > 0
+    assert figures["load"]["complaints"] == 0
+    assert figures["load_mount"]["n"] + figures["load_front_mount"]["n"] == volumes
