@@ -29,6 +29,7 @@ PLUGIN = "examples/localdir"
 # Settings in every way that there is, for the second run.
 OTHERWISE = {
     "agent_options": {"daemon": {"log_level": "debug"}, "publish": {"podman_timeout": 60}},
+    "agent_facts": True,
     "agent_publish_docker": True,
     "agent_publish_podman": True,
     "agent_secret_patterns_also": ["*_headers"],
