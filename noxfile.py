@@ -297,10 +297,11 @@ SLOW_ROOMS = {
 @nox.parametrize("room", list(SLOW_ROOMS), ids=list(SLOW_ROOMS))
 def slow(session: nox.Session, room: str) -> None:
     """Only the tests marked slow; a room without any passes."""
+    path = SLOW_ROOMS[room]
     REPORTS.mkdir(parents=True, exist_ok=True)
     report = f"--junit-xml={REPORTS}/slow-{room}.xml"
     # 5: no test was selected.
-    session.run("pytest", SLOW_ROOMS[room], report, "-m", "slow", *session.posargs, success_codes=[0, 5])
+    session.run("pytest", path, report, "-m", "slow", *session.posargs, success_codes=[0, 5])
 
 
 @nox.session(default=False, tags=["nightly"])
@@ -316,11 +317,8 @@ def pythons(session: nox.Session, version: str) -> None:
         shutil.rmtree(venv, ignore_errors=True)
         session.run(python, "-m", "venv", str(venv))
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q"]
-    tests = [
-        "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-cov", "hypothesis", "cryptography", "pyyaml",
-        "openapi-spec-validator",
-    ]  # fmt: skip
-    session.run(*pip, "-c", "requirements/dev.txt", *tests, f"{wheels[-1]}[docker]")
+    pinned = ["-c", "requirements/dev.txt", "-r", "requirements/agent-tests.txt"]
+    session.run(*pip, *pinned, f"{wheels[-1]}[docker]")
     session.run(*pip, "--no-deps", "--force-reinstall", str(wheels[-1]))
     rooms = ["agent/tests/unit", "agent/tests/functional"]
     REPORTS.mkdir(parents=True, exist_ok=True)
