@@ -132,11 +132,15 @@ class Play:
                 line = self._lines[number]
             yield line
 
-    def until(self, text: str, timeout: float = 120.0) -> None:
+    def until(self, text: str, timeout: float = 120.0, *, times: int = 1) -> None:
         """Wait until it has printed this; AssertionError if it ends, or takes too long, without."""
+
+        def is_printed() -> bool:
+            return self.output.count(text) >= times
+
         with self._more:
-            self._more.wait_for(lambda: text in self.output or self._ended, timeout)
-        assert text in self.output, f"no {text!r} in:\n{self.output}"
+            self._more.wait_for(lambda: is_printed() or self._ended, timeout)
+        assert is_printed(), f"not {times} times {text!r} in:\n{self.output}"
 
     def finish(self, timeout: float = 900.0) -> Result:
         """Wait for its end."""
