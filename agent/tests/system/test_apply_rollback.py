@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from plugind import checkpoint, ctl_http
 from plugind.host import mounts
 from support import daemon, docker_registry, invariants
 from support.daemon import Agent
+from support.faulty import make_version
 
 pytestmark = pytest.mark.root
 #: Versions of the faulty driver, which is localdir without a fault, by tag.
@@ -69,11 +69,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory, faulty: Path) -> Path:
     base = tmp_path_factory.mktemp("versions")
     with docker_registry.run(base / "registry") as registry, daemon.run(base / "d") as agent:
         for tag, fault in FAULTS.items():
-            version = Path(shutil.copytree(faulty, base / tag, symlinks=True))
-            document = json.loads((version / "config.json").read_text())
-            document["env"][0]["value"] = fault
-            document["description"] = f"version {tag}"
-            (version / "config.json").write_text(json.dumps(document))
+            version = make_version(faulty, base, tag, fault)
             agent.cli("plugin", "create", f"{registry.host}/driver:{tag}", str(version))
             agent.cli("plugin", "push", f"{registry.host}/driver:{tag}")
     return base / "registry"

@@ -24,6 +24,7 @@ import pytest
 from plugind import ctl_build
 from plugind.dockerd import undo_log
 from support import docker_registry, dockerd
+from support.faulty import make_version
 
 #: Versions of the faulty driver, which is localdir without a fault, by tag.
 FAULTS = {"1": "", "2": "", "unfit": "mount-error"}
@@ -94,10 +95,7 @@ def lab(faulty: Path) -> Iterator[Lab]:
 
 def build(lab: Lab, faulty: Path, tag: str, fault: str) -> None:
     """Push a version, and leave nothing of it in the engine."""
-    version = Path(shutil.copytree(faulty, lab.directory / tag, symlinks=True))
-    config = json.loads((version / "config.json").read_text())
-    config["env"][0]["value"] = fault
-    (version / "config.json").write_text(json.dumps(config))
+    version = make_version(faulty, lab.directory, tag, fault)
     name = f"{lab.host}/driver:{tag}"
     path = lab.directory / "order.json"
     path.write_text(json.dumps({"name": name, "path": str(version), "push": True}))

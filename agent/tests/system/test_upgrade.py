@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from plugind import checkpoint, ctl_http
 from plugind.host import mounts
 from support import daemon, docker_registry, invariants
 from support.daemon import Agent
+from support.faulty import make_version
 
 pytestmark = pytest.mark.root
 #: Versions of the faulty driver, which is localdir without a fault, by tag.
@@ -71,11 +71,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, faulty: Path) -> Iterato
     with docker_registry.run(base / "registry") as registry, daemon.run(base / "d") as agent:
         repository = f"{registry.host}/driver"
         for tag, fault in FAULTS.items():
-            version = Path(shutil.copytree(faulty, base / tag, symlinks=True))
-            document = json.loads((version / "config.json").read_text())
-            document["env"][0]["value"] = fault
-            document["description"] = f"version {tag}"
-            (version / "config.json").write_text(json.dumps(document))
+            version = make_version(faulty, base, tag, fault)
             agent.cli("plugin", "create", f"{repository}:{tag}", str(version))
             agent.cli("plugin", "push", f"{repository}:{tag}")
         yield repository

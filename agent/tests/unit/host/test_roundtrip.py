@@ -37,7 +37,6 @@ async def test_what_is_no_directory_is_named(tmp_path: Path, path: str) -> None:
         await roundtrip.try_out(tmp_path, path, timeout=20)
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs /proc")
 async def test_a_file_system_that_takes_nothing_says_which_step(tmp_path: Path) -> None:
     with pytest.raises(errors.System, match="cannot write a file to the volume"):
         await roundtrip.try_out(Path("/proc/self"), "task", timeout=20)
