@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
+from fleet.supplies import download_wheels
 
 import docs.pages as pages
 import plugind
@@ -63,12 +63,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
     def fill() -> Path:
         if not any(directory.iterdir()):
-            (wheel,) = (ROLE / "files").glob("plugind-*.whl")
-            subprocess.run(
-                [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-                 "--only-binary=:all:", "--dest", str(directory), str(wheel)],
-                check=True,
-            )  # fmt: skip
+            download_wheels(directory)
         return directory
 
     return fill

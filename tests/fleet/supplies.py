@@ -44,17 +44,17 @@ def obtain_wheelhouse(lower: Path, cache: Path = CACHE) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             with tempfile.TemporaryDirectory(dir=cache, prefix=".wheelhouse-") as beside:
-                _download(Path(beside, "wheels"), version)
+                download_wheels(Path(beside, "wheels"), f"--python-version={version}")
                 Path(beside, "wheels", find_wheel().name).unlink()
                 Path(beside, "wheels").rename(place)
     return place
 
 
-def _download(directory: Path, version: str) -> None:
+def download_wheels(directory: Path, *options: str) -> None:
+    """Put the agent's wheel and all that it depends on into `directory`, by default for this Python."""
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--only-binary=:all:", f"--python-version={version}", f"--dest={directory}",
-         str(find_wheel())],
+         "--only-binary=:all:", f"--dest={directory}", *options, str(find_wheel())],
         check=True, stdout=sys.stderr,
     )  # fmt: skip
 

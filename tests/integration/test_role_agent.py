@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from fleet.supplies import download_wheels, find_wheel
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def changed(output: str) -> int:
 
 def other_wheel(directory: Path) -> Path:
     """The same wheel with other bytes, which is what an upgrade looks like to the role."""
-    (wheel,) = (ROOT / "roles/agent/files").glob("plugind-*.whl")
+    wheel = find_wheel()
     copy = directory / wheel.name
     shutil.copy(wheel, copy)
     with zipfile.ZipFile(copy, "a") as archive:
@@ -159,12 +160,7 @@ def test_life(room: Room, registry: str, directories: dict[str, Path], tmp_path:
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that the agent's wheel depends on, for the Python that the role will find."""
     directory = tmp_path_factory.mktemp("wheelhouse")
-    (wheel,) = (ROOT / "roles/agent/files").glob("plugind-*.whl")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--only-binary=:all:", "--dest", str(directory), str(wheel)],
-        check=True,
-    )  # fmt: skip
+    download_wheels(directory)
     return directory
 
 
