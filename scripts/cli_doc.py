@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Write docs/cli.md from the table of verbs, agent/src/plugind/ctl_verbs.py."""
+"""Write docs/cli.md from the table of verbs, agent/src/plugind/ctl/verbs.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DOCUMENT = ROOT / "docs" / "cli.md"
 HEAD = """\
 # plugind on the command line
 
-Made from the table of verbs by `scripts/cli_doc.py`; change `agent/src/plugind/ctl_verbs.py` instead.
+Made from the table of verbs by `scripts/cli_doc.py`; change `agent/src/plugind/ctl/verbs.py` instead.
 
     plugind [--socket PATH] VERB ...
 
@@ -39,9 +39,9 @@ Verbs, options, and the names of plugins, volumes and host mounts are completed;
 
 def render() -> str:
     """Return the document."""
-    from plugind import ctl_verbs
+    from plugind.ctl import verbs
 
-    codes = [f"| {code} | {meaning} |" for code, meaning in ctl_verbs.EXIT_CODES]
+    codes = [f"| {code} | {meaning} |" for code, meaning in verbs.EXIT_CODES]
     parts = [HEAD, "## Exit codes\n", "| code | meaning |", "|---|---|", *codes, ""]
     parts += [
         "`run` ends with 128 and the signal's number after a signal, `exec` with what the command ends with,",
@@ -50,7 +50,7 @@ def render() -> str:
         COMPLETION,
         "## Verbs\n",
     ]
-    for verb in ctl_verbs.VERBS:
+    for verb in verbs.VERBS:
         for one in verb.verbs or (verb,):
             name = f"{verb.name} {one.name}" if verb.verbs else verb.name
             parts += _section(one, name)
@@ -58,11 +58,11 @@ def render() -> str:
 
 
 def _section(verb, name: str) -> Iterator[str]:
-    from plugind import ctl_parser
+    from plugind.ctl import parser
 
     yield f"### plugind {name}\n"
     yield f"{verb.summary}.\n"
-    yield f"    {ctl_parser.usage(verb, f'plugind {name}')}\n"
+    yield f"    {parser.usage(verb, f'plugind {name}')}\n"
     if verb.more:
         lines = verb.more.splitlines()
         yield verb.more + "\n" if len(lines) == 1 else "".join(f"    {line}\n" for line in lines)

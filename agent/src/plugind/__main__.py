@@ -14,11 +14,11 @@ def main() -> int:
         return _serve(arguments[1:])
     # What Ansible waits for comes first, without the imports of the other verbs.
     if arguments and arguments[0] in ("apply", "query"):
-        from plugind import ctl_apply
+        from plugind.ctl import apply
 
-        main_verb = ctl_apply.main_apply if arguments[0] == "apply" else ctl_apply.main_query
+        main_verb = apply.main_apply if arguments[0] == "apply" else apply.main_query
         return main_verb(arguments[1:])
-    from plugind import ctl
+    from plugind.ctl import main as ctl
 
     return ctl.main(arguments)
 

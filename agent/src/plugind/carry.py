@@ -17,20 +17,12 @@ from typing import Any
 
 from plugind import carry_rollback, carry_steps, errors
 from plugind.carry_steps import Hands, SystemClock
-from plugind.model import (
-    confidential,
-    masking,
-    observed,
-    outcome,
-    plan,
-    plan_prune,
-    reference,
-    undo,
-)
+from plugind.model import confidential, masking, observed, outcome, reference, undo
 from plugind.model import desired as desired_
 from plugind.model.desired import Desired
 from plugind.model.observed import Observation, Observed
 from plugind.model.outcome import PLANNED, Result, Run
+from plugind.model.plans import plan, prune
 from plugind.model.steps import Plan
 from plugind.target import Clock, Progress, Target, UndoLog, ignore_progress
 
@@ -53,7 +45,7 @@ async def apply(
     """
     observation = await target.observe()
     seen = observed.read(observation)
-    desired = plan_prune.extend(desired, seen)
+    desired = prune.extend(desired, seen)
     world = await carry_steps.complete(desired, target, seen)
     plan_ = plan.plan(desired, world)
     run = _unstarted(plan_, dry_run=dry_run)

@@ -20,10 +20,11 @@ from dataclasses import replace
 
 from plugind import carry_steps, errors, log
 from plugind.carry_steps import Hands
-from plugind.model import observed, outcome, plan, undo
+from plugind.model import observed, outcome, undo
 from plugind.model.desired import Desired
 from plugind.model.observed import Observed
 from plugind.model.outcome import CHECK, DONE, FAILED, Outcome, Run, Undone
+from plugind.model.plans import plan
 from plugind.model.steps import Plan
 from plugind.target import UndoLog
 

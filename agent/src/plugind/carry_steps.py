@@ -22,10 +22,11 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 
 from plugind import errors, log
-from plugind.model import observed, outcome, plan, plan_settings, steps
+from plugind.model import observed, outcome, steps
 from plugind.model.desired import Desired, DesiredPlugin
 from plugind.model.observed import Observation, Observed, Offer
 from plugind.model.outcome import DONE, FAILED, SKIPPED, Outcome
+from plugind.model.plans import plan, settings
 from plugind.model.reference import Reference
 from plugind.model.steps import Plan, State, Step
 from plugind.model.verify import Verify
@@ -245,7 +246,7 @@ async def _arguments(wanted: DesiredPlugin, target: Target) -> tuple[str, ...]:
     if document is None:
         raise errors.NotFound(f'cannot set: plugin "{wanted.name}" not found')
     plugin = observed.read(Observation(plugins=(document,))).plugins[wanted.name]
-    return plan_settings.require_changes(plugin.config, plugin.settings, wanted.settings)
+    return settings.require_changes(plugin.config, plugin.settings, wanted.settings)
 
 
 def _source(wanted: DesiredPlugin) -> Reference:

@@ -24,16 +24,9 @@ from aiohttp import web
 
 from plugind import errors, log
 from plugind.api import app as api_app
-from plugind.engine import (
-    container_boot,
-    container_entry,
-    container_machine,
-    context,
-    events,
-    machine,
-    ports,
-    reconcile,
-)
+from plugind.engine import container_entry, context, events, machine, ports, reconcile
+from plugind.engine.container import boot
+from plugind.engine.container import machine as container_machine
 from plugind.host import libc, systemd
 from plugind.model import manifest
 from plugind.model.lifecycle import RestartPolicy
@@ -96,7 +89,7 @@ async def serve(options: DaemonOptions) -> None:
                 log.info("stopping; plugins go on running")
             finally:
                 engine.events.close()  # ends the streams, so that their handlers end as well
-                await container_boot.leave(engine)  # the same for who is attached or waits
+                await boot.leave(engine)  # the same for who is attached or waits
                 await runner.cleanup()
                 await reconcile.leave(engine)
 

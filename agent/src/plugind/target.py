@@ -2,7 +2,7 @@
 # Copyright: plugind.engine contributors
 """An engine as the planner's hands need it: one call a method, no decisions.
 
-The agent's own engine (`engine.apply`) and a real Docker Engine (`dockerd.execute`) implement it.
+The agent's own engine (`engine.declaration.apply`) and a real Docker Engine (`dockerd.execute`) implement it.
 A target maps every error of its own into `errors`.
 """
 

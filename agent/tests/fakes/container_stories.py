@@ -9,10 +9,11 @@ stories.pieces = [(1, b"hi")]               what `logs` and `attach` give
 from __future__ import annotations
 
 from plugind import errors
-from plugind.engine import container_attach
+from plugind.engine.container import attach
 from plugind.engine.container_entry import ContainerEntry
-from plugind.model import container_fields, container_request, container_view
-from plugind.model.container import Container, Process
+from plugind.model.containers import fields, view
+from plugind.model.containers import request as container_request
+from plugind.model.containers.container import Container, Process
 
 PLACES = dict.fromkeys(("hosts", "hostname", "resolv.conf", "merged", "log"), "/somewhere")
 
@@ -28,8 +29,8 @@ def make_entry(name="c1", **process):
             image="busybox",
             image_id="sha256:" + "1" * 64,
             process=Process(args=("sh",), **process),
-            config=container_fields.config_of(body),
-            host_config=container_fields.host_config_of(body),
+            config=fields.config_of(body),
+            host_config=fields.host_config_of(body),
         )
     )
 
@@ -59,12 +60,12 @@ class FakeContainers:
 
     async def inspect_container(self, engine, text):
         entry = self.find_container(engine, text)
-        return container_view.inspect(entry.container, paths=PLACES, places={})
+        return view.inspect(entry.container, paths=PLACES, places={})
 
     async def list_containers(self, engine, *, everything, limit=0, filters=None):
         self.done.append(("list", everything, limit, filters))
         return [
-            container_view.summary(entry.container, now=0, places={})
+            view.summary(entry.container, now=0, places={})
             for entry in self.containers.values()
             if everything or entry.container.state.running
         ]
@@ -81,16 +82,16 @@ class FakeContainers:
         self.done.append(("kill", entry.container.name, name))
 
     def wait_container(self, entry, condition):
-        return container_attach.waiting(entry, condition)
+        return attach.waiting(entry, condition)
 
     async def attach_container(self, engine, entry, wanted, open_channel):
         self.done.append(("attach", wanted))
         channel = await open_channel()
         tty = entry.container.process.tty
         for number, data in self.pieces:
-            await channel.write(container_attach.frame(number, data, tty=tty))
+            await channel.write(attach.frame(number, data, tty=tty))
         while wanted.stdin and (data := await channel.read()):
-            await channel.write(container_attach.frame(1, data.upper(), tty=tty))
+            await channel.write(attach.frame(1, data.upper(), tty=tty))
 
     async def container_output(self, engine, entry, wanted):
         self.done.append(("logs", wanted))

@@ -20,8 +20,9 @@ from collections.abc import AsyncIterator, Iterator
 from fakes.container_stories import FakeContainers
 from plugind import errors
 from plugind.engine.context import EngineOptions
-from plugind.model import config, event, image, manifest, privileges, settings, volume
+from plugind.model import config, event, manifest, privileges, settings, volume
 from plugind.model.digest import Digest
+from plugind.model.images import image
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 from plugind.model.secrets import KnownValues

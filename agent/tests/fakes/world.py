@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugind.model import desired, observed, plan, privileges
+from plugind.model import desired, observed, privileges
 from plugind.model.observed import Observation, Offer
+from plugind.model.plans import plan
 from plugind.model.steps import Plan
 
 CONFIG: dict[str, Any] = {

@@ -23,25 +23,12 @@ from typing import Any
 
 from functional import crash_declare
 from plugind import checkpoint, errors
-from plugind.engine import (
-    configure,
-    container_attach,
-    container_run,
-    containers,
-    drivers,
-    enable,
-    front,
-    host_mounts,
-    image_import,
-    image_load,
-    image_pull,
-    image_remove,
-    images,
-    mounting,
-    remove,
-    upgrade,
-    volumes,
-)
+from plugind.engine.container import attach, containers, run
+from plugind.engine.front import front
+from plugind.engine.image import images, importing, load, pull
+from plugind.engine.image import remove as image_remove
+from plugind.engine.plugin import configure, enable, remove, upgrade
+from plugind.engine.volume import drivers, host_mounts, mounting, volumes
 from plugind.host.mounts import stack_at
 from plugind.model import host_mount, reference
 from plugind.model.host_mount import HostMount
@@ -179,7 +166,7 @@ async def front_unmount(world: World) -> None:
 
 async def pull_image(world: World) -> None:
     image.publish(world.registry, "test/box", IMAGE, LAYERS)
-    await image_pull.pull_image(
+    await pull.pull_image(
         world.engine,
         reference.parse(f"{world.registry.host}/test/box:latest"),
         credentials=None,
@@ -188,7 +175,7 @@ async def pull_image(world: World) -> None:
 
 
 async def import_image(world: World, name: str = "made:1") -> None:
-    await image_import.import_image(
+    await importing.import_image(
         world.engine, chunks(LAYERS[0]), name=reference.parse(name), config={}
     )
 
@@ -196,7 +183,7 @@ async def import_image(world: World, name: str = "made:1") -> None:
 async def load_image(world: World) -> None:
     """The name that it has belongs to the image of `prepare`, from which it moves."""
     archive = image.archive("kept:1", IMAGE, LAYERS)
-    await image_load.load_images(world.engine, chunks(archive), progress=world.lines.append)
+    await load.load_images(world.engine, chunks(archive), progress=world.lines.append)
 
 
 async def tag_image(world: World) -> None:
@@ -230,8 +217,8 @@ async def run_container(world: World) -> None:
     if "job" not in names:
         await create_container(world, "job")
     entry = containers.find_container(world.engine, "job")
-    ended = container_attach.waiting(entry, "next-exit")
-    await container_run.start(world.engine, entry)
+    ended = attach.waiting(entry, "next-exit")
+    await run.start(world.engine, entry)
     await ended
 
 
@@ -280,7 +267,7 @@ async def prepare(world: World) -> None:
     There are the images `kept:1` and `boxed:1`; the container `old` is made of the latter.
     """
     await import_image(world, "kept:1")
-    await image_import.import_image(
+    await importing.import_image(
         world.engine, chunks(LAYERS[1]), name=reference.parse("boxed:1"), config={}
     )
     await create_container(world, "old")

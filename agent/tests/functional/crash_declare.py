@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from plugind.engine import apply, probe, rollback
+from plugind.engine.declaration import apply, probe, rollback
 from plugind.model.verify import Verify
 from support import content
 from support.engine import World, until

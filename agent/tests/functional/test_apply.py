@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import apply, lookup, mounting, volumes
+from plugind.engine import lookup
+from plugind.engine.declaration import apply
+from plugind.engine.volume import mounting, volumes
 from plugind.model.lifecycle import PluginState
 from support import content, invariants
 from support.engine import World

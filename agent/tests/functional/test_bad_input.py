@@ -20,7 +20,7 @@ from aiohttp import web
 from yarl import URL
 
 from plugind.api import app
-from plugind.engine import enable
+from plugind.engine.plugin import enable
 from support import content, invariants
 from support.engine import World
 

@@ -8,7 +8,9 @@ import asyncio
 import shutil
 from pathlib import Path
 
-from plugind.engine import configure, enable, host_mounts, lookup, reconcile, volumes
+from plugind.engine import lookup, reconcile
+from plugind.engine.plugin import configure, enable
+from plugind.engine.volume import host_mounts, volumes
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from support import invariants

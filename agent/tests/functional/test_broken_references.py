@@ -7,7 +7,8 @@ from __future__ import annotations
 import pytest
 
 from plugind import errors
-from plugind.engine import enable, host_mounts, mounting, volumes
+from plugind.engine.plugin import enable
+from plugind.engine.volume import host_mounts, mounting, volumes
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin

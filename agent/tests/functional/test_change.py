@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import configure, enable, lookup, remove, upgrade, volumes
+from plugind.engine import lookup
+from plugind.engine.plugin import configure, enable, remove, upgrade
+from plugind.engine.volume import volumes
 from plugind.model.privileges import Privilege, Privileges
 from plugind.model.reference import Reference
 from support import content, invariants

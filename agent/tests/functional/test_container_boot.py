@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from plugind.engine import container_attach, container_run
-from plugind.model.container import Status
+from plugind.engine.container import attach, run
+from plugind.model.containers.container import Status
 from support.containers import add_image, create, holders, nothing_is_held, start
 from support.engine import World
 
@@ -28,7 +28,7 @@ async def test_the_agent_dies_while_a_container_runs(world: World) -> None:
     assert again.container.state.running
     assert again.container.state.pid == pid
     assert holders(world, "vol") == [entry.container.id]
-    ending = container_attach.waiting(again, "next-exit")
+    ending = attach.waiting(again, "next-exit")
     world.container_machine.processes[entry.container.id].end(5)
     assert (await ending).exit_code == 5
     assert nothing_is_held(world)
@@ -56,7 +56,7 @@ async def test_the_host_goes_down(world: World) -> None:
     world.container_machine.assembled.clear()
     await world.open()
     state = world.engine.containers.entries[entry.container.id].container.state
-    assert (state.status, state.exit_code) == (Status.EXITED, container_run.UNKNOWN_STATUS)
+    assert (state.status, state.exit_code) == (Status.EXITED, run.UNKNOWN_STATUS)
     assert nothing_is_held(world)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import container_attach, container_logs, container_run
+from plugind.engine.container import attach as container_attach
+from plugind.engine.container import logs as container_logs
+from plugind.engine.container import run
 from plugind.engine.container_entry import ContainerEntry
 from support.containers import add_image, create, ended, start
 from support.engine import World, until
@@ -67,7 +69,7 @@ async def test_input_that_is_not_once_stays_open(world: World) -> None:
     await start(world, entry)
     await until(lambda: b"one" in channel.heard)
     assert entry.container.state.running
-    await container_run.stop(world.engine, entry, None)
+    await run.stop(world.engine, entry, None)
     await attached
 
 

@@ -9,9 +9,10 @@ import asyncio
 import pytest
 
 from plugind import errors
-from plugind.engine import container_attach, container_run, containers, references, volumes
+from plugind.engine.container import attach, containers, run
 from plugind.engine.container_entry import ContainerEntry
-from plugind.model.container import Status
+from plugind.engine.volume import references, volumes
+from plugind.model.containers.container import Status
 from support.containers import add_image, create, ended, holders, nothing_is_held, removed, start
 from support.engine import World
 
@@ -30,14 +31,14 @@ async def test_from_create_to_removal(world: World) -> None:
     entry = await create(world, "fail", "3", name="job")
     assert entry.container.state.status is Status.CREATED
     assert await ended(entry) == 0
-    waiting = container_attach.waiting(entry, "next-exit")
+    waiting = attach.waiting(entry, "next-exit")
     await start(world, entry)
     assert (await waiting).exit_code == 3
     assert entry.container.state.status is Status.EXITED
     assert nothing_is_held(world)
     await start(world, entry)
     assert await ended(entry) == 3
-    gone = container_attach.waiting(entry, "removed")
+    gone = attach.waiting(entry, "removed")
     await containers.remove_container(world.engine, "job", force=False, volumes=False)
     assert (await gone).exit_code == 3
     assert world.engine.containers.entries == {}
@@ -51,7 +52,7 @@ async def test_from_create_to_removal(world: World) -> None:
 async def test_one_that_is_to_go_goes_when_it_ends(world: World) -> None:
     entry = await create(world, "echo", "hi", AutoRemove=True, Binds=["/anonymous"])
     [anonymous] = world.engine.volumes
-    gone = container_attach.waiting(entry, "removed")
+    gone = attach.waiting(entry, "removed")
     await start(world, entry)
     assert (await gone).exit_code == 0
     assert world.engine.containers.entries == {}
@@ -63,29 +64,29 @@ async def test_one_that_is_to_go_goes_when_it_ends(world: World) -> None:
 async def test_starting_what_runs_is_no_error(world: World) -> None:
     entry = await create(world, "wait")
     await start(world, entry)
-    assert not await container_run.start(world.engine, entry)
-    assert await container_run.stop(world.engine, entry, None)
+    assert not await run.start(world.engine, entry)
+    assert await run.stop(world.engine, entry, None)
     assert entry.container.state.exit_code == 143
-    assert not await container_run.stop(world.engine, entry, None)
+    assert not await run.stop(world.engine, entry, None)
 
 
 async def test_what_does_not_stop_is_killed(world: World) -> None:
     entry = await create(world, "stubborn")
     await start(world, entry)
-    assert await container_run.stop(world.engine, entry, 0)
+    assert await run.stop(world.engine, entry, 0)
     assert entry.container.state.exit_code == 137
 
 
 async def test_kill(world: World) -> None:
     entry = await create(world, "wait", name="ww")
     with pytest.raises(errors.Conflict, match="is not running"):
-        await container_run.kill(world.engine, entry, "")
+        await run.kill(world.engine, entry, "")
     await start(world, entry)
-    await container_run.kill(world.engine, entry, "HUP")
+    await run.kill(world.engine, entry, "HUP")
     assert await ended(entry) == 129
     await start(world, entry)
     with pytest.raises(errors.InvalidParameter, match="invalid signal: x"):
-        await container_run.kill(world.engine, entry, "x")
+        await run.kill(world.engine, entry, "x")
     with pytest.raises(errors.Conflict, match="container is running"):
         await containers.remove_container(world.engine, "ww", force=False, volumes=False)
     await containers.remove_container(world.engine, "ww", force=True, volumes=False)
@@ -98,7 +99,7 @@ async def test_an_end_that_cannot_be_recorded_is_an_end_all_the_same(world: Worl
     record = world.engine.containers.store.dirs(entry.container.id).root / "container.json"
     record.unlink()
     (record / "in the way").mkdir(parents=True)
-    await container_run.kill(world.engine, entry, "")
+    await run.kill(world.engine, entry, "")
     assert entry.container.state.exit_code == 137
     await containers.remove_container(world.engine, "web", force=False, volumes=False)
     assert nothing_is_held(world)
@@ -129,7 +130,7 @@ async def test_volumes_are_created_held_and_given_back(world: World) -> None:
             [plugin] = [one.plugin for one in world.engine.entries.values()]
             with pytest.raises(errors.Conflict, match=f"mounted by {entry.container.id[:12]}"):
                 await references.require_unused(world.engine, plugin)
-            await container_run.stop(world.engine, entry, None)
+            await run.stop(world.engine, entry, None)
     assert holders(world, "vol") == []
     await containers.remove_container(world.engine, entry.container.id, force=False, volumes=True)
     await volumes.remove_volume(world.engine, "vol", force=False)
@@ -192,9 +193,9 @@ async def test_a_program_that_is_not_there(world: World) -> None:
     entry = await create(world, "missing", Binds=["vol:/data"])
     attached = asyncio.create_task(listen(entry))
     await asyncio.sleep(0)
-    waiting = container_attach.waiting(entry, "next-exit")
+    waiting = attach.waiting(entry, "next-exit")
     with pytest.raises(errors.InvalidParameter, match="executable file not found in") as caught:
-        await container_run.start(world.engine, entry)
+        await run.start(world.engine, entry)
     assert "OCI runtime create failed" in str(caught.value)
     assert (await waiting).exit_code == 127
     assert await attached == b""
@@ -205,18 +206,18 @@ async def test_a_program_that_is_not_there(world: World) -> None:
 
 async def test_one_that_is_to_go_goes_also_if_it_cannot_start(world: World) -> None:
     entry = await create(world, "missing", AutoRemove=True)
-    gone = container_attach.waiting(entry, "removed")
+    gone = attach.waiting(entry, "removed")
     with pytest.raises(errors.InvalidParameter):
-        await container_run.start(world.engine, entry)
+        await run.start(world.engine, entry)
     assert (await gone).exit_code == 127
     with pytest.raises(errors.NotFound, match="No such container"):
-        await container_run.start(world.engine, entry)
+        await run.start(world.engine, entry)
 
 
 async def test_a_start_that_fails_in_the_middle_is_unwound(world: World) -> None:
     entry = await create(world, "wait", Binds=["vol:/data"], User="nobody-knows")
     with pytest.raises(errors.InvalidParameter, match="unable to find user"):
-        await container_run.start(world.engine, entry)
+        await run.start(world.engine, entry)
     assert nothing_is_held(world)
     assert entry.container.state.exit_code == 128
 

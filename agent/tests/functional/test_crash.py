@@ -18,8 +18,8 @@ import pytest
 
 from functional import crash_child
 from plugind import checkpoint, errors
-from plugind.model.container import Status
-from plugind.model.image import Image
+from plugind.model.containers.container import Status
+from plugind.model.images.image import Image
 from plugind.model.lifecycle import PluginState
 from plugind.model.verify import PROBE_VOLUME
 from support import invariants

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from plugind import errors
-from plugind.engine import create, lookup, push, remove
+from plugind.engine import lookup
+from plugind.engine.plugin import create, push, remove
 from plugind.model import reference
 from support import content, invariants
 from support.engine import World

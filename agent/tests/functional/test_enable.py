@@ -9,7 +9,9 @@ import asyncio
 import pytest
 
 from plugind import errors
-from plugind.engine import describe, enable, lookup, volumes
+from plugind.engine import describe, lookup
+from plugind.engine.plugin import enable
+from plugind.engine.volume import volumes
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import context, enable, front, install, remove, upgrade
+from plugind.engine import context
+from plugind.engine.front import front
+from plugind.engine.plugin import enable, install, remove, upgrade
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import fronts

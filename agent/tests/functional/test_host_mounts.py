@@ -10,7 +10,8 @@ import pytest
 
 from functional.test_supervise import give_up_on
 from plugind import errors
-from plugind.engine import enable, host_mounts, remove, volumes
+from plugind.engine.plugin import enable, remove
+from plugind.engine.volume import host_mounts, volumes
 from plugind.host.mounts import stack_at
 from plugind.model.plugin import Plugin
 from support.engine import World

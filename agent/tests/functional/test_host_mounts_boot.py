@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from plugind import errors
-from plugind.engine import enable, host_mounts, mounting, volumes
+from plugind.engine.plugin import enable
+from plugind.engine.volume import host_mounts, mounting, volumes
 from plugind.model.plugin import Plugin
 from support.engine import World, until
 from support.host_mount_steps import count, holders, in_words, mount, records, stack, state, told

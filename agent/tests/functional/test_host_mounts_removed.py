@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from plugind import errors
-from plugind.engine import enable, host_mounts, remove, volumes
+from plugind.engine.plugin import enable, remove
+from plugind.engine.volume import host_mounts, volumes
 from plugind.model.plugin import Plugin
 from support.engine import World, until
 from support.host_mount_steps import holders, in_words, mount, records, stack, state, told, unmount

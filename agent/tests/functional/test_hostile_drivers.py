@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import front, mounting, volumes
+from plugind.engine.front import front
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from support.engine import World
 

@@ -14,7 +14,8 @@ import zstandard
 
 from fakes.registry import Faults
 from plugind import errors
-from plugind.engine import image_import, image_pull, images
+from plugind.engine.image import images, importing
+from plugind.engine.image import pull as image_pull
 from plugind.model import manifest, reference
 from plugind.model.digest import Digest
 from support import image as image_
@@ -255,9 +256,7 @@ async def test_an_import_whose_client_goes_away_leaves_nothing(world: World) -> 
         reading.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(
-        image_import.import_image(world.engine, body(), name=None, config={})
-    )
+    task = asyncio.create_task(importing.import_image(world.engine, body(), name=None, config={}))
     await reading.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -11,10 +11,11 @@ import json
 import pytest
 
 from plugind import errors
-from plugind.engine import image_load, image_remove, images
+from plugind.engine.image import images, remove
+from plugind.engine.image import load as image_load
 from plugind.model import reference
 from plugind.model.digest import Digest
-from plugind.model.image import Image, ImageUser
+from plugind.model.images.image import Image, ImageUser
 from support import content, invariants, tars
 from support import image as image_
 from support.engine import World, chunks
@@ -130,7 +131,7 @@ async def test_an_archive_is_bounded(world: World) -> None:
 
 async def removed(world: World, text: str, *, force: bool = False) -> list[str]:
     """Return what was removed, as `Untagged x` and `Deleted x`."""
-    done = await image_remove.remove_image(world.engine, text, force=force)
+    done = await remove.remove_image(world.engine, text, force=force)
     return [f"{key} {value}" for record in done for key, value in record.items()]
 
 
@@ -184,7 +185,7 @@ async def test_what_a_container_uses_stays(world: World, running: bool) -> None:
     )
     assert await removed(world, "made", force=True) == ["Untagged made:latest"]
     assert world.engine.images[image.id].names == ()
-    prune = image_remove.prune_images(
+    prune = remove.prune_images(
         world.engine, dangling=True, labels=frozenset(), without_labels=frozenset()
     )
     assert await prune == ([], 0)
@@ -199,7 +200,7 @@ async def test_prune(world: World) -> None:
     none: frozenset[str] = frozenset()
 
     async def prune(dangling: bool, without: frozenset[str] = none) -> list[object]:
-        done, freed = await image_remove.prune_images(
+        done, freed = await remove.prune_images(
             world.engine, dangling=dangling, labels=none, without_labels=without
         )
         deleted = [record["Deleted"] for record in done if "Deleted" in record]

@@ -10,7 +10,8 @@ from typing import Literal
 import pytest
 
 from plugind import errors
-from plugind.engine import install, lookup
+from plugind.engine import lookup
+from plugind.engine.plugin import install
 from plugind.model import manifest as manifest_
 from plugind.model import reference
 from plugind.model.privileges import Privilege

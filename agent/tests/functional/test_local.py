@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import mounting, volumes
+from plugind.engine.volume import mounting, volumes
 from support import invariants
 from support.engine import World
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from plugind import errors, log
-from plugind.engine import enable, logs
+from plugind.engine import logs
+from plugind.engine.plugin import enable
 from plugind.model.plugin import Plugin
 from support import content
 from support.engine import OPTIONS, World, until

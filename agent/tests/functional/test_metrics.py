@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import enable, metrics, mounting, publish, volumes
+from plugind.engine import metrics
+from plugind.engine.front import publish
+from plugind.engine.plugin import enable
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from support import fronts
 from support.engine import World, until

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import enable, mounting, volumes
+from plugind.engine.plugin import enable
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from support import invariants

@@ -10,7 +10,9 @@ import pytest
 
 from fakes import registry
 from plugind import errors
-from plugind.engine import apply, enable, fetch, lookup, remove, upgrade
+from plugind.engine import lookup
+from plugind.engine.declaration import apply
+from plugind.engine.plugin import enable, fetch, remove, upgrade
 from plugind.model import reference
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference

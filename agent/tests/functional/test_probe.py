@@ -11,7 +11,9 @@ from dataclasses import replace
 import pytest
 
 from plugind import errors
-from plugind.engine import configure, enable, probe, volumes
+from plugind.engine.declaration import probe
+from plugind.engine.plugin import configure, enable
+from plugind.engine.volume import volumes
 from plugind.model.plugin import Plugin
 from plugind.model.verify import PROBE_VOLUME, Verify
 from support import invariants

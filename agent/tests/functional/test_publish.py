@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import install, remove, upgrade
+from plugind.engine.plugin import install, remove, upgrade
 from plugind.model.publishing import MARK, Publishing, podman_content
 from plugind.model.reference import parse_name
 from support.engine import OPTIONS, World

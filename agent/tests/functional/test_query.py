@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from plugind.engine import apply, enable
+from plugind.engine.declaration import apply
+from plugind.engine.plugin import enable
 from support.engine import World
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from functional.test_supervise import give_up_on
 from plugind import errors
-from plugind.engine import enable, mounting, remove, volumes
+from plugind.engine.plugin import enable, remove
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from support import invariants
 from support.engine import OPTIONS, World

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plugind.engine import enable, mounting, volumes
+from plugind.engine.plugin import enable
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from plugind.model.volume import MountRef
 from plugind.store import boot

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plugind import checkpoint, errors
-from plugind.engine import configure, remove
+from plugind.engine.plugin import configure, remove
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants

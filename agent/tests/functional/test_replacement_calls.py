@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from plugind import checkpoint, errors
-from plugind.engine import enable, front, mounting, rpc_call, volumes
+from plugind.engine.front import front
+from plugind.engine.plugin import enable, rpc_call
+from plugind.engine.volume import mounting, volumes
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants

@@ -15,7 +15,9 @@ import pytest
 
 from fakes import registry
 from plugind import errors
-from plugind.engine import apply, lookup, mounting, rollback, undo_log, volumes
+from plugind.engine import lookup
+from plugind.engine.declaration import apply, rollback, undo_log
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from support import engine, invariants, upgrades
 from support.engine import World, until

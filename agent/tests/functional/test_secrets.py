@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from plugind import checkpoint, errors
-from plugind.engine import apply, configure, enable, logs, lookup, mounting, rpc_call, volumes
+from plugind.engine import logs, lookup
+from plugind.engine.declaration import apply
+from plugind.engine.plugin import configure, enable, rpc_call
+from plugind.engine.volume import mounting, volumes
 from plugind.model.plugin import Plugin
 from plugind.model.secrets import MASK
 from support import content, invariants

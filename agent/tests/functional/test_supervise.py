@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 
 from plugind import errors
-from plugind.engine import (
-    configure,
-    enable,
-    host_mounts,
-    lookup,
-    mounting,
-    remove,
-    upgrade,
-    volumes,
-)
+from plugind.engine import lookup
 from plugind.engine.context import Entry
+from plugind.engine.plugin import configure, enable, remove, upgrade
+from plugind.engine.volume import host_mounts, mounting, volumes
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin

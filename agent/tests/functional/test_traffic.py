@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import enable, front, mounting, volumes
+from plugind.engine.front import front
+from plugind.engine.plugin import enable
+from plugind.engine.volume import mounting, volumes
 from plugind.model.front import Reply
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin

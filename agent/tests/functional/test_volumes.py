@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from plugind import errors
-from plugind.engine import enable, remove, volumes
+from plugind.engine.plugin import enable, remove
+from plugind.engine.volume import volumes
 from plugind.model.plugin import Plugin
 from plugind.model.volume import ANONYMOUS_LABEL, ZERO_TIME
 from support import invariants

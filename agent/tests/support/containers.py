@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugind.engine import container_attach, container_run, containers, image_import
+from plugind.engine.container import attach, containers, run
 from plugind.engine.container_entry import ContainerEntry
+from plugind.engine.image import importing
 from plugind.model import reference
 from support import image
 from support.engine import World, chunks
@@ -20,7 +21,7 @@ _OWN = ("Labels", "OpenStdin", "StdinOnce", "User")
 async def add_image(world: World) -> None:
     """Put the image `box` into the engine."""
     ref = reference.parse("box:latest")
-    await image_import.import_image(world.engine, chunks(LAYER), name=ref, config={})
+    await importing.import_image(world.engine, chunks(LAYER), name=ref, config={})
 
 
 async def create(world: World, *args: str, name: str = "", **body: Any) -> ContainerEntry:
@@ -33,17 +34,17 @@ async def create(world: World, *args: str, name: str = "", **body: Any) -> Conta
 
 async def start(world: World, entry: ContainerEntry) -> None:
     """Start it; it must not run already."""
-    assert await container_run.start(world.engine, entry)
+    assert await run.start(world.engine, entry)
 
 
 async def ended(entry: ContainerEntry) -> int:
     """Wait until it does not run; return its exit code."""
-    return (await container_attach.waiting(entry, "not-running")).exit_code
+    return (await attach.waiting(entry, "not-running")).exit_code
 
 
 async def removed(entry: ContainerEntry) -> int:
     """Wait until it is removed; return its exit code."""
-    return (await container_attach.waiting(entry, "removed")).exit_code
+    return (await attach.waiting(entry, "removed")).exit_code
 
 
 def holders(world: World, name: str) -> list[str]:

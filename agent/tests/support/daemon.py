@@ -28,7 +28,7 @@ from typing import Any
 
 import pytest
 
-from plugind.ctl_http import connect, request_json
+from plugind.ctl.http import connect, request_json
 from plugind.host import mounts
 
 REPOSITORY = Path(__file__).parents[3]
@@ -141,7 +141,7 @@ class Agent:
         return self.output.read_text() if self.output.exists() else ""
 
     def request(self, method: str, path: str, document: Any = None) -> Any:
-        """One API request; plugind.ctl_http.Refused for an error status."""
+        """One API request; plugind.ctl.http.Refused for an error status."""
         connection = connect(self.url)
         try:
             return request_json(connection, method, path, document)

@@ -23,18 +23,10 @@ from fakes.container import FakeContainerMachine, FakeContainerRuntime
 from fakes.machine import FakeMachine
 from fakes.registry import FakeRegistry
 from fakes.runtime import FakeHost, FakeRuntime
-from plugind.engine import (
-    container_boot,
-    container_entry,
-    context,
-    create,
-    enable,
-    events,
-    install,
-    metrics,
-    publish,
-    reconcile,
-)
+from plugind.engine import container_entry, context, events, metrics, reconcile
+from plugind.engine.container import boot
+from plugind.engine.front import publish
+from plugind.engine.plugin import create, enable, install
 from plugind.model import manifest, reference
 from plugind.model.event import Event
 from plugind.model.lifecycle import RestartPolicy
@@ -127,7 +119,7 @@ class World:
         for task in list(self.engine.background):
             task.cancel()
             await asyncio.wait([task])
-        await container_boot.leave(self.engine)
+        await boot.leave(self.engine)
         await metrics.close(self.engine)
         await publish.close(self.engine)
         await self.engine.registry.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugind import ctl_http
+from plugind.ctl import http
 from support.daemon import Agent
 
 
@@ -41,10 +41,10 @@ class Running:
         return self.agent.root / "plugins" / self.id / "rootfs"
 
     def call(self, method: str, **arguments: Any) -> Any:
-        """One call of the plugin's own socket; ctl_http.Refused for an error status."""
-        connection = ctl_http.connect(f"unix://{self.socket}")
+        """One call of the plugin's own socket; plugind.ctl.http.Refused for an error status."""
+        connection = http.connect(f"unix://{self.socket}")
         try:
-            return ctl_http.request_json(connection, "POST", f"/{method}", arguments)
+            return http.request_json(connection, "POST", f"/{method}", arguments)
         finally:
             connection.close()
 
@@ -52,7 +52,7 @@ class Running:
         """The error that a call must end with."""
         try:
             answer = self.call(method, **arguments)
-        except ctl_http.Refused as exc:
+        except http.Refused as exc:
             return str(json.loads(str(exc))["Err"])
         raise AssertionError(f"{method} succeeded: {answer}")
 

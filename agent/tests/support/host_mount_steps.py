@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plugind.engine import host_mounts
+from plugind.engine.volume import host_mounts
 from plugind.host.mounts import stack_at
 from plugind.model import host_mount
 from plugind.model.plugin import Plugin

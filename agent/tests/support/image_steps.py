@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-from plugind.engine import image_import, image_pull
+from plugind.engine.image import importing
+from plugind.engine.image import pull as image_pull
 from plugind.model import reference
-from plugind.model.image import Image
+from plugind.model.images.image import Image
 from plugind.model.manifest import Platform
 from plugind.model.reference import Reference
 from support import image as image_
@@ -42,7 +43,7 @@ def check_nothing_is_left(world: World) -> None:
 
 
 async def import_(world: World, tar: bytes, name: str | None = "made:1", **config: object) -> Image:
-    return await image_import.import_image(
+    return await importing.import_image(
         world.engine,
         chunks(tar),
         name=reference.parse(name) if name else None,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from plugind.engine import volumes
+from plugind.engine.volume import volumes
 from plugind.model.plugin import Plugin
 from support.engine import World, until
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugind.engine import mounting, upgrade, volumes
+from plugind.engine.plugin import upgrade
+from plugind.engine.volume import mounting, volumes
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference

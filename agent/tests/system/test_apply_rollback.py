@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from plugind import checkpoint, ctl_http
+from plugind import checkpoint
+from plugind.ctl import http
 from plugind.host import mounts
 from support import daemon, docker_registry, invariants
 from support.daemon import Agent
@@ -171,7 +172,7 @@ def test_a_boot_goes_back_from_what_a_kill_interrupted(bench: Bench, point: str)
     agent = bench.agent
     agent.kill()
     agent.start({checkpoint.VARIABLE: point})
-    with contextlib.suppress(ctl_http.Unreachable):
+    with contextlib.suppress(http.Unreachable):
         bench.apply(bench.plugin("2", verify=VERIFY))
     assert agent.wait() == -9
     assert json.loads((agent.root / "undo.json").read_text())["state"] == "running"

@@ -15,7 +15,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from plugind.host import mounts
 from support.daemon import Agent
 
@@ -305,7 +305,7 @@ def test_the_agent_stops_while_somebody_is_attached(box: Agent) -> None:
 
 def test_events_and_counts(box: Agent) -> None:
     Run(box, "--rm", "--name", "job", "busybox", "sh", "-c", "exit 2")
-    connection = ctl_http.connect(box.url)
+    connection = http.connect(box.url)
     filters = "%7B%22type%22%3A%5B%22container%22%5D%7D"
     connection.request("GET", f"/events?since=1&until={2**31}&filters={filters}")
     answer = connection.getresponse()

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from plugind import checkpoint, ctl_http
+from plugind import checkpoint
+from plugind.ctl import http
 from support import daemon, docker_registry, invariants
 from support.daemon import Agent
 
@@ -37,15 +38,15 @@ class Stage:
         return self.agent.request("POST", path, document)
 
     def create(self, name: str) -> None:
-        with contextlib.closing(ctl_http.connect(self.agent.url)) as connection:
+        with contextlib.closing(http.connect(self.agent.url)) as connection:
             path = f"/plugins/create?name={name}"
-            with ctl_http.open_body(connection, "POST", path, "application/x-tar") as body:
+            with http.open_body(connection, "POST", path, "application/x-tar") as body:
                 body.write(self.archive.read_bytes())
 
     def stream(self, path: str) -> None:
         """Read progress to its end; an error in it is an error."""
-        with contextlib.closing(ctl_http.connect(self.agent.url)) as connection:
-            assert list(ctl_http.read_lines(connection, "POST", path, {}))
+        with contextlib.closing(http.connect(self.agent.url)) as connection:
+            assert list(http.read_lines(connection, "POST", path, {}))
 
     def pull(self) -> None:
         self.stream(f"/plugins/pull?remote={self.remote}&name=new")
@@ -133,7 +134,7 @@ def test_a_crash_loses_nothing_and_stops_nobody(stage: Stage, point: str) -> Non
     pid, used = stage.pid("bystander"), stage.pid("used")
     agent.kill()
     agent.start({checkpoint.VARIABLE: point})
-    with pytest.raises(ctl_http.Unreachable):
+    with pytest.raises(http.Unreachable):
         CASES[point](stage)
     assert agent.wait() == -9
     agent.start()
@@ -158,7 +159,7 @@ def again(stage: Stage, point: str) -> None:
     """Do what was interrupted once more."""
     try:
         CASES[point](stage)
-    except ctl_http.Refused as exc:
+    except http.Refused as exc:
         if exc.status not in REFUSED:
             raise
         raise DoneAlready from exc
@@ -197,7 +198,7 @@ def test_an_enable_counts_once_the_plugin_has_answered(stage: Stage) -> None:
         prepare(stage)
         stage.agent.kill()
         stage.agent.start({checkpoint.VARIABLE: point})
-        with pytest.raises(ctl_http.Unreachable):
+        with pytest.raises(http.Unreachable):
             CASES[point](stage)
         stage.agent.wait()
         container = invariants.load_records(stage.agent.root)["toy:latest"]["id"]

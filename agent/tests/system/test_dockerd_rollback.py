@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_build
+from plugind.ctl import build as ctl_build
 from plugind.dockerd import undo_log
 from support import docker_registry, dockerd
 from support.faulty import make_version

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_apply, ctl_build
+from plugind.ctl import apply as ctl_apply
+from plugind.ctl import build as ctl_build
 from plugind.dockerd import execute, undo_log
 from support import docker_registry, dockerd
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http as ctl_http
 from support import daemon, examples
 from support.daemon import Agent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from plugind.host import mounts
 from support import daemon, invariants
 from support.daemon import Agent
@@ -65,7 +65,7 @@ def test_one_that_does_not_start_says_its_last_words(
     agent: Agent, fault: str, timeout: int, messages: tuple[str, ...]
 ) -> None:
     set_fault(agent, fault)
-    with pytest.raises(ctl_http.Refused) as caught:
+    with pytest.raises(http.Refused) as caught:
         enable(agent, timeout)
     assert caught.value.status == 500
     for message in messages:
@@ -82,7 +82,7 @@ def test_one_that_takes_its_time_is_waited_for(agent: Agent) -> None:
 def test_one_that_answers_garbage_creates_nothing(agent: Agent) -> None:
     set_fault(agent, "garbage")
     enable(agent)
-    with pytest.raises(ctl_http.Refused, match="something that is not JSON") as caught:
+    with pytest.raises(http.Refused, match="something that is not JSON") as caught:
         agent.request("POST", "/volumes/create", {"Name": "garbage", "Driver": "faulty"})
     assert caught.value.status == 500
     assert invariants.load_volumes(agent.root) == {}
@@ -94,7 +94,7 @@ def test_one_that_answers_garbage_creates_nothing(agent: Agent) -> None:
 def test_errors_of_the_driver_come_in_its_own_words(agent: Agent, fault: str) -> None:
     set_fault(agent, fault)
     enable(agent)
-    with pytest.raises(ctl_http.Refused, match="create failed on purpose") as caught:
+    with pytest.raises(http.Refused, match="create failed on purpose") as caught:
         agent.request("POST", "/volumes/create", {"Name": "v", "Driver": "faulty"})
     assert caught.value.status == 500
     assert invariants.load_volumes(agent.root) == {}
@@ -104,7 +104,7 @@ def test_one_that_dies_in_a_call_comes_back_and_the_call_is_not_repeated(agent: 
     set_fault(agent, "crash-once:mount")
     enable(agent)
     agent.request("POST", "/volumes/create", {"Name": "v", "Driver": "faulty"})
-    with pytest.raises(ctl_http.Refused, match="cannot mount volume v") as caught:
+    with pytest.raises(http.Refused, match="cannot mount volume v") as caught:
         agent.request("POST", "/plugind/volumes/v/mount", {"Holder": "web"})
     assert caught.value.status in (500, 503)
     assert agent.request("GET", "/plugind/volumes/v/holders") == []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from plugind.host import binds, mounts
 from support import sshd
 from support.daemon import Agent
@@ -64,7 +64,7 @@ def apply(agent: Agent, *declared: dict[str, Any], status: int = 0) -> dict[str,
 
 def next_actions(agent: Agent, number: int, *, meanwhile: Any) -> list[str]:
     """Return the next events while something happens, as `action` or `action replayed`."""
-    with contextlib.closing(ctl_http.connect(agent.url)) as connection:
+    with contextlib.closing(http.connect(agent.url)) as connection:
         connection.request("GET", "/events")
         events = connection.getresponse()
         meanwhile()
@@ -137,7 +137,7 @@ def test_both_die_and_the_path_comes_back(agent: Agent, remote: Path, place: Pat
     os.kill(pid, signal.SIGKILL)
     agent.start()
     # Enabling waits for nothing here: an event does.
-    with contextlib.closing(ctl_http.connect(agent.url)) as connection:
+    with contextlib.closing(http.connect(agent.url)) as connection:
         connection.request("GET", "/events?since=1")
         events = connection.getresponse()
         while json.loads(events.readline())["Action"] != "attach":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from support import daemon, examples
 from support.daemon import Agent
 
@@ -26,7 +26,7 @@ def gauges(agent: Agent, tmp_path: Path) -> examples.Running:
 
 def lines(agent: Agent, count: int) -> Iterator[str]:
     """The next lines of the plugin's output, from its last one on."""
-    connection = ctl_http.connect(agent.url)
+    connection = http.connect(agent.url)
     try:
         connection.request("GET", "/plugind/plugins/gauges/logs?tail=0&follow=1")
         answer = connection.getresponse()

@@ -31,7 +31,7 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from plugind import ctl_http
+from plugind.ctl import http
 from support import daemon, image, namespace, openapi
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -91,12 +91,12 @@ class Lab:
     def _shown(self, path: str) -> bool:
         try:
             return bool(self.agent.request("GET", path))
-        except ctl_http.Refused:
+        except http.Refused:
             return False
 
     def _send(self, path: str, body: bytes) -> None:
-        with contextlib.closing(ctl_http.connect(self.agent.url)) as connection:
-            with ctl_http.open_body(connection, "POST", path, TAR) as sink:
+        with contextlib.closing(http.connect(self.agent.url)) as connection:
+            with http.open_body(connection, "POST", path, TAR) as sink:
                 sink.write(body)
 
 

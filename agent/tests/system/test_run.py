@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from support import daemon, docker_registry, dockerd, image
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -50,8 +50,8 @@ class Lab:
         return answer
 
     def request(self, method: str, path: str) -> Any:
-        with contextlib.closing(ctl_http.connect(self.url)) as connection:
-            return ctl_http.request_json(connection, method, path)
+        with contextlib.closing(http.connect(self.url)) as connection:
+            return http.request_json(connection, method, path)
 
     def containers(self) -> list[Any]:
         found: list[Any] = self.request("GET", "/containers/json?all=1")
@@ -98,7 +98,7 @@ def test_output_code_and_removal(lab: Lab) -> None:
     answer = lab.run("sh", "-c", script, code=1)
     assert (answer["rc"], answer["stdout"], answer["stderr"]) == (3, "out\n", "err\n")
     assert answer["image_id"].startswith("sha256:")
-    with pytest.raises(ctl_http.Refused, match="No such container"):
+    with pytest.raises(http.Refused, match="No such container"):
         lab.request("GET", f"/containers/{answer['container']}/json")
 
 

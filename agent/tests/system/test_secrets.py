@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http as ctl_http
 from support import daemon, recorder
 from support.daemon import Agent
 from support.docker_registry import DockerRegistry
@@ -267,8 +267,8 @@ def test_root_may_see_the_settings_and_nobody_else(
     assert f"API_TOKEN={PLANTED['env']}" in agent.verb("inspect", "--secrets", "talker")
     # A member of the socket's group, which is the group of root here.
     code = (
-        "import sys; from plugind import ctl_http; "
-        "ctl_http.request_json(ctl_http.connect(sys.argv[1]), 'GET', sys.argv[2], None)"
+        "import sys; from plugind.ctl import http; "
+        "http.request_json(http.connect(sys.argv[1]), 'GET', sys.argv[2], None)"
     )
     for parent in (directory, *directory.parents):
         if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:

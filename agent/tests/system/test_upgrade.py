@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from plugind import checkpoint, ctl_http
+from plugind import checkpoint
+from plugind.ctl import http
 from plugind.host import mounts
 from support import daemon, docker_registry, invariants
 from support.daemon import Agent
@@ -40,8 +41,8 @@ class Bench:
         path = f"/plugind/plugins/driver/upgrade?remote={self.repository}:{tag}&timeout={timeout}"
         body = json.dumps({"Privileges": [], "Settings": list(settings)}).encode()
         headers = {"Content-Type": "application/json"}
-        with contextlib.closing(ctl_http.connect(self.agent.url)) as connection:
-            lines = list(ctl_http.stream_lines(connection, "POST", path, headers, body))
+        with contextlib.closing(http.connect(self.agent.url)) as connection:
+            lines = list(http.stream_lines(connection, "POST", path, headers, body))
         return str(json.loads(lines[-1]).get("error", ""))
 
     def apply(self, tag: str, **more: Any) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class Asking:
             try:
                 self._agent.request("GET", "/volumes/data")
                 self.answers += 1
-            except ctl_http.Refused as exc:
+            except http.Refused as exc:
                 self.errors.append(str(exc))
 
 
@@ -182,7 +183,7 @@ def test_a_kill_in_the_middle_leaves_a_plugin_that_runs(bench: Bench, tag: str, 
     agent = bench.agent
     agent.kill()
     agent.start({checkpoint.VARIABLE: point})
-    with contextlib.suppress(ctl_http.Unreachable):
+    with contextlib.suppress(http.Unreachable):
         bench.upgrade(tag)
     assert agent.wait() == -9
     agent.start()

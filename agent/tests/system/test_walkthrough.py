@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from plugind import ctl_http
+from plugind.ctl import http
 from support import sshd
 from support.daemon import Agent
 from support.docker_registry import DockerRegistry
@@ -241,7 +241,7 @@ def test_a_crash_under_a_mounted_volume(
     agent.request("POST", "/volumes/create", document)
     path = Path(agent.verb("volumes", "mount", "remote").strip())
     agent.verb("volumes", "mount", "remote", "--holder", "other")
-    connection = ctl_http.connect(agent.url)
+    connection = http.connect(agent.url)
     connection.request("GET", "/events")
     events = connection.getresponse()
     os.kill(agent.plugin("sshfs")["Status"]["Pid"], signal.SIGKILL)

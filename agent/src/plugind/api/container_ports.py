@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from plugind.engine.container_attach import Attachment, Channel
+from plugind.engine.container.attach import Attachment, Channel
+from plugind.engine.container.logs import Wanted
 from plugind.engine.container_entry import ContainerEntry
-from plugind.engine.container_logs import Wanted
-from plugind.model.container import ContainerState
+from plugind.model.containers.container import ContainerState
 
 if TYPE_CHECKING:
     from plugind.engine.context import Engine

@@ -12,7 +12,8 @@ from aiohttp import web
 from plugind import errors
 from plugind.api import filters, hijack, stream, wire
 from plugind.api.call import Call
-from plugind.engine import container_attach, container_logs
+from plugind.engine.container import attach as container_attach
+from plugind.engine.container import logs as container_logs
 from plugind.engine.container_entry import ContainerEntry
 
 _LIST_FILTERS = ("ancestor", "exited", "id", "label", "name", "status", "volume")

@@ -23,7 +23,7 @@ _READ_AHEAD = 256 * 1024
 
 
 class Hijacked(asyncio.Protocol):
-    """Implements `engine.container_attach.Channel`."""
+    """Implements `engine.container.attach.Channel`."""
 
     def __init__(self, transport: asyncio.Transport, former: asyncio.BaseProtocol) -> None:
         self._transport = transport

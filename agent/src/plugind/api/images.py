@@ -13,7 +13,8 @@ from plugind import errors
 from plugind.api import archives, filters, stream, wire
 from plugind.api.call import Call
 from plugind.engine.ports import Progress
-from plugind.model import image_changes, manifest, reference
+from plugind.model import manifest, reference
+from plugind.model.images import changes
 from plugind.model.manifest import Platform
 from plugind.model.reference import Reference
 
@@ -77,7 +78,7 @@ async def _import(call: Call) -> web.StreamResponse:
     if source != "-":
         raise errors.Unsupported(f'import from "{source}" is not supported by plugind: want "-"')
     name = _parse_new_name(call.query.get("repo", ""), call.query.get("tag", ""))
-    config = image_changes.apply(_parse_changes(call))
+    config = changes.apply(_parse_changes(call))
     platform = _parse_platform(call)
 
     async def run(progress: Progress) -> None:

@@ -16,7 +16,7 @@ from plugind.engine.ports import Progress
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
 from plugind.model.host_mount import HostMount
-from plugind.model.image import Image
+from plugind.model.images.image import Image
 from plugind.model.manifest import Manifest, Platform
 from plugind.model.plugin import Plugin
 from plugind.model.privileges import Privileges

@@ -11,15 +11,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 
-from plugind.engine.apply import apply, query
-from plugind.engine.configure import configure, reconfigure
-from plugind.engine.container_attach import attach as attach_container
-from plugind.engine.container_attach import waiting as wait_container
-from plugind.engine.container_logs import read as container_output
-from plugind.engine.container_run import kill as kill_container
-from plugind.engine.container_run import start as start_container
-from plugind.engine.container_run import stop as stop_container
-from plugind.engine.containers import (
+from plugind.engine.container.attach import attach as attach_container
+from plugind.engine.container.attach import waiting as wait_container
+from plugind.engine.container.containers import (
     create_container,
     find_container,
     inspect_container,
@@ -27,32 +21,43 @@ from plugind.engine.containers import (
     prune_containers,
     remove_container,
 )
+from plugind.engine.container.logs import read as container_output
+from plugind.engine.container.run import kill as kill_container
+from plugind.engine.container.run import start as start_container
+from plugind.engine.container.run import stop as stop_container
 from plugind.engine.context import Engine
-from plugind.engine.create import create
+from plugind.engine.declaration.apply import apply, query
+from plugind.engine.declaration.rollback import remove_for_good as remove
+from plugind.engine.declaration.rollback import roll_back
 from plugind.engine.describe import info, status
-from plugind.engine.enable import disable, enable
-from plugind.engine.host_mounts import (
+from plugind.engine.image.images import inspect_image, list_images, tag_image
+from plugind.engine.image.importing import import_image
+from plugind.engine.image.load import load_images
+from plugind.engine.image.pull import pull_image
+from plugind.engine.image.remove import prune_images, remove_image
+from plugind.engine.logs import read as read_logs
+from plugind.engine.lookup import find, list_plugins
+from plugind.engine.plugin.configure import configure, reconfigure
+from plugind.engine.plugin.create import create
+from plugind.engine.plugin.enable import disable, enable
+from plugind.engine.plugin.install import fetch_privileges, install
+from plugind.engine.plugin.push import push
+from plugind.engine.plugin.rpc_call import call
+from plugind.engine.plugin.upgrade import upgrade, upgrade_in_place
+from plugind.engine.volume.host_mounts import (
     inspect_host_mount,
     list_host_mounts,
     mount_on_host,
     unmount_on_host,
 )
-from plugind.engine.image_import import import_image
-from plugind.engine.image_load import load_images
-from plugind.engine.image_pull import pull_image
-from plugind.engine.image_remove import prune_images, remove_image
-from plugind.engine.images import inspect_image, list_images, tag_image
-from plugind.engine.install import fetch_privileges, install
-from plugind.engine.listing import list_volumes
-from plugind.engine.logs import read as read_logs
-from plugind.engine.lookup import find, list_plugins
-from plugind.engine.mounting import holders, mount_volume, unmount_volume
-from plugind.engine.push import push
-from plugind.engine.rollback import remove_for_good as remove
-from plugind.engine.rollback import roll_back
-from plugind.engine.rpc_call import call
-from plugind.engine.upgrade import upgrade, upgrade_in_place
-from plugind.engine.volumes import create_volume, inspect_volume, prune_volumes, remove_volume
+from plugind.engine.volume.listing import list_volumes
+from plugind.engine.volume.mounting import holders, mount_volume, unmount_volume
+from plugind.engine.volume.volumes import (
+    create_volume,
+    inspect_volume,
+    prune_volumes,
+    remove_volume,
+)
 from plugind.model.credentials import Credentials
 from plugind.model.event import Event
 from plugind.model.manifest import Manifest

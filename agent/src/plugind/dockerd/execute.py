@@ -18,11 +18,12 @@ from typing import Any
 from plugind import errors
 from plugind.dockerd import client as client_
 from plugind.dockerd import observe, probe
-from plugind.model import observed, plan_settings
+from plugind.model import observed
 from plugind.model.credentials import Credentials
 from plugind.model.desired import DesiredSettings
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observation, Offer
+from plugind.model.plans import settings
 from plugind.model.privileges import Privileges
 from plugind.model.reference import Reference
 from plugind.model.secrets import DEFAULT, SecretPolicy
@@ -156,7 +157,7 @@ class DockerTarget:
             for mount in before.settings.mounts
             if mount.name in settable and mount.source is not None
         }
-        arguments = plan_settings.require_changes(
+        arguments = settings.require_changes(
             after.config, after.settings, DesiredSettings(mounts=places)
         )
         if arguments:

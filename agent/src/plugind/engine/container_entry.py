@@ -7,11 +7,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from plugind.engine.attach import Hub
 from plugind.engine.container_ports import ContainerHost, ContainerRuntime, Process
-from plugind.model.container import Container, ContainerState
+from plugind.engine.hub import Hub
+from plugind.model.containers.container import Container, ContainerState
 from plugind.model.digest import Digest
-from plugind.model.image import ImageUser
+from plugind.model.images.image import ImageUser
 from plugind.store.containers import ContainerStore
 
 

@@ -24,7 +24,7 @@ from plugind.model import secrets as secrets_
 from plugind.model.digest import Digest
 from plugind.model.facts import PluginDirs
 from plugind.model.host_mount import HostMount
-from plugind.model.image import Image, ImageUser
+from plugind.model.images.image import Image, ImageUser
 from plugind.model.lifecycle import PluginState, RestartPolicy
 from plugind.model.plugin import Plugin
 from plugind.model.publishing import Publishing

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plugind.engine import containers, lookup
+from plugind.engine import lookup
+from plugind.engine.container import containers
 from plugind.engine.context import Engine
 from plugind.model.plugin import Plugin
 from plugind.model.volume import LOCAL

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from plugind.engine import ports
 from plugind.model.event import IMAGE, PLUGIN, VOLUME, Event
-from plugind.model.image import Image
+from plugind.model.images.image import Image
 from plugind.model.plugin import Plugin
 
 BACKLOG = 256

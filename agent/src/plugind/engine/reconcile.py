@@ -14,24 +14,13 @@ from __future__ import annotations
 import asyncio
 
 from plugind import errors, log
-from plugind.engine import (
-    container_boot,
-    garbage,
-    host_mounts,
-    launch,
-    logs,
-    metrics,
-    probe,
-    publish,
-    references,
-    replacement,
-    replay,
-    rollback,
-    sealing,
-    stale,
-    supervise,
-)
+from plugind.engine import logs, metrics, sealing
+from plugind.engine.container import boot
 from plugind.engine.context import Engine, Entry
+from plugind.engine.declaration import probe, rollback
+from plugind.engine.front import publish
+from plugind.engine.plugin import garbage, launch, replacement, supervise
+from plugind.engine.volume import host_mounts, references, replay, stale
 from plugind.model.lifecycle import PluginState, Trigger
 
 
@@ -55,7 +44,7 @@ async def reconcile(engine: Engine) -> None:
         if isinstance(result, BaseException):
             log.error("cannot settle plugin", exc=result, plugin=entry.plugin.id)
             _try_later(engine, entry, result)
-    await container_boot.reconcile(engine)
+    await boot.reconcile(engine)
     engine.spawn(stale.release_gone(engine), "release what is held by nobody")
     engine.spawn(replay.replay_local(engine), "mount local volumes again")
     engine.spawn(host_mounts.restore(engine), "restore host mounts")
@@ -86,7 +75,7 @@ async def look(engine: Engine) -> None:
             entry.advance(Trigger.ADOPT)
     await metrics.serve(engine)
     await publish.publish(engine)
-    await container_boot.look(engine)
+    await boot.look(engine)
 
 
 async def load(engine: Engine) -> None:
@@ -111,7 +100,7 @@ async def load(engine: Engine) -> None:
     for what in broken:
         log.error(f"set aside a broken image record: {what}")
     engine.images.update({image.id: image for image in images})
-    await container_boot.load(engine)
+    await boot.load(engine)
 
 
 async def settle(engine: Engine, entry: Entry) -> None:
@@ -172,7 +161,7 @@ async def leave(engine: Engine) -> None:
             log.warning(f"stopped before it could {task.get_name()}")
     await metrics.close(engine)
     await publish.close(engine)
-    await container_boot.leave(engine)
+    await boot.leave(engine)
     for entry in engine.entries.values():
         await supervise.cancel(entry)
         await logs.end_output(entry)

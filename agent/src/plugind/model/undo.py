@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from plugind.model import desired as desired_
-from plugind.model import plan, steps
+from plugind.model import steps
 from plugind.model.desired import (
     Desired,
     DesiredMount,
@@ -28,6 +28,7 @@ from plugind.model.desired import (
 from plugind.model.digest import Digest
 from plugind.model.host_mount import HostMount
 from plugind.model.observed import Observed, ObservedMount, ObservedPlugin
+from plugind.model.plans import plan
 from plugind.model.reference import Reference
 from plugind.model.secrets import MASK
 from plugind.model.steps import Plan, Problem, Step

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
-from plugind.model.container import Container
-from plugind.model.container_mounts import BIND, TMPFS, VOLUME, ContainerMount
+from plugind.model.containers.container import Container
+from plugind.model.containers.mounts import BIND, TMPFS, VOLUME, ContainerMount
 from plugind.spec import defaults
 
 #: Docker's options for a tmpfs that says nothing else.

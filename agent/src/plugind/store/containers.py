@@ -21,8 +21,8 @@ from pathlib import Path
 
 from plugind import checkpoint
 from plugind.host import fs
-from plugind.model import container as container_
-from plugind.model.container import Container
+from plugind.model.containers import container as container_
+from plugind.model.containers.container import Container
 from plugind.store import records
 from plugind.store.layout import Layout
 

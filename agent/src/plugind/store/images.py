@@ -25,9 +25,9 @@ from pathlib import Path
 
 from plugind import checkpoint, errors, log
 from plugind.host import fs
-from plugind.model import image as image_
 from plugind.model.digest import Digest
-from plugind.model.image import Image
+from plugind.model.images import image as image_
+from plugind.model.images.image import Image
 from plugind.store import records
 from plugind.store.layout import Layout
 

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from fakes.container_stories import make_entry
-from plugind.model.container import ContainerState, Status
+from plugind.model.containers.container import ContainerState, Status
 from support import served as served_
 
 TABLE = """

@@ -121,7 +121,7 @@ CALLS = {
 
 def published() -> Iterator[tuple[str, str, set[str]]]:
     """Every type, action and spelled-out attribute that the engine's sources publish."""
-    for file in (Path(plugind.__file__).parent / "engine").glob("*.py"):
+    for file in (Path(plugind.__file__).parent / "engine").rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text())):
             if not isinstance(call, ast.Call):
                 continue

@@ -17,9 +17,10 @@ from fakes.target import FakeTarget, Remote
 from fakes.undo_log import FakeUndoLog
 from fakes.world import DIGEST, plugin, volume
 from plugind import carry, errors
-from plugind.model import desired, observed, plan, undo
+from plugind.model import desired, observed, undo
 from plugind.model.desired import Desired
 from plugind.model.observed import Observed
+from plugind.model.plans import plan
 from plugind.model.steps import Plan
 
 MOUNT = {

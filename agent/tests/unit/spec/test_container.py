@@ -9,7 +9,7 @@ from typing import Any
 
 from plugind.spec import container as spec_
 from plugind.spec import defaults
-from unit.model.test_container import ID, make
+from unit.model.containers.test_container import ID, make
 
 FILES = {"/etc/hosts": "/c/etc/hosts", "/etc/hostname": "/c/etc/hostname"}
 

@@ -8,10 +8,10 @@ import stat
 import pytest
 
 from plugind import errors
-from plugind.model.container import Container
+from plugind.model.containers.container import Container
 from plugind.store import containers
 from plugind.store.layout import Layout
-from unit.model.test_container import ID, make
+from unit.model.containers.test_container import ID, make
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from plugind import checkpoint, errors
-from plugind.model import image as image_
-from plugind.model.image import Image
+from plugind.model.images import image as image_
+from plugind.model.images.image import Image
 from plugind.store import images
 from plugind.store.layout import Layout
 from support import image as made
