@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from benchlib import disk, plugins
 from benchlib.figures import timed
-from plugind import ctl_http, ctl_pack
+from plugind.ctl import http, pack
 from support import daemon, dockerd
 
 PROGRAMS = ("conmon", "containerd", "dockerd", "mkfs.ext4", "pigz", "runc")
@@ -40,19 +40,19 @@ class Side:
     def call(self, method: str, path: str, document: object = None) -> Any:
         """One request with a JSON answer, on a connection of its own as a client's is."""
         with self._connection() as connection:
-            return ctl_http.request_json(connection, method, path, document)
+            return http.request_json(connection, method, path, document)
 
     def create(self, name: str, directory: Path) -> float:
         """plugin create; milliseconds from the first byte of the tar, which is ready by then, to the answer."""
         with tempfile.TemporaryFile() as packed:
-            ctl_pack.write_tar(directory, packed)
+            pack.write_tar(directory, packed)
             packed.seek(0)
             return timed(lambda: self._create(name, packed))
 
     def _create(self, name: str, packed: IO[bytes]) -> None:
         with self._connection() as connection:
             path = f"/plugins/create?name={name}"
-            with ctl_http.open_body(connection, "POST", path, "application/x-tar") as body:
+            with http.open_body(connection, "POST", path, "application/x-tar") as body:
                 shutil.copyfileobj(packed, body, 1 << 18)
 
     def push(self, name: str) -> None:
@@ -96,7 +96,7 @@ class Side:
     def _follow(self, path: str, body: bytes) -> None:
         headers = {"Content-Type": "application/json", **_AUTH}
         with self._connection() as connection:
-            for line in ctl_http.stream_lines(connection, "POST", path, headers, body):
+            for line in http.stream_lines(connection, "POST", path, headers, body):
                 if line.strip() and (error := json.loads(line).get("error")):
                     raise SystemExit(f"{self.url}: {path}: {error}")
 
@@ -106,7 +106,7 @@ class Side:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Any]:
-        connection = ctl_http.connect(self.url)
+        connection = http.connect(self.url)
         try:
             yield connection
         finally:
