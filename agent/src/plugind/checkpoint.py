@@ -51,6 +51,7 @@ NAMES = (
     "disable:after-commit",
     "volume-create:after-driver",
     "volume-create:before-commit",
+    "volume-create:before-sync",
     "volume-create:after-commit",
     "mount:after-reference",
     "mount:after-driver",

@@ -82,6 +82,7 @@ CASES: dict[str, Do] = {
     "remove:after-commit": lambda stage: stage.agent.request("DELETE", "/plugins/toy"),
     "volume-create:after-driver": create_volume,
     "volume-create:before-commit": create_volume,
+    "volume-create:before-sync": create_volume,
     "volume-create:after-commit": create_volume,
     "volume-remove:before-commit": lambda stage: stage.agent.request("DELETE", "/volumes/kept"),
     "volume-remove:after-commit": lambda stage: stage.agent.request("DELETE", "/volumes/kept"),

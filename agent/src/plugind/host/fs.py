@@ -13,11 +13,13 @@ neither recurses nor holds a descriptor per level; a directory found too deep is
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from plugind import errors
@@ -51,11 +53,18 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Create `path` with `data` and fsync it; the name itself is the caller's to make durable."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
+    with new_file(path) as fd:
         write_all(fd, data)
         os.fchmod(fd, mode)
         os.fsync(fd)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """Create `path`, readable by its owner, and give a descriptor to write to."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
     finally:
         os.close(fd)
 
@@ -69,15 +78,22 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 
 def sync_tree(root: Path) -> None:
     """Make everything written below `root` durable, with one syncfs of its file system."""
-    # One syncfs instead of one fsync per file: ten thousand small files cost seconds otherwise.
-    libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if libc.syncfs(fd) != 0:
-            cause = os.strerror(ctypes.get_errno())
-            raise errors.System(f'cannot sync the file system of "{root}": {cause}')
+        sync_file_system(fd)
+    except OSError as exc:
+        raise errors.System(f'cannot sync the file system of "{root}": {exc.strerror}') from exc
     finally:
         os.close(fd)
+
+
+def sync_file_system(fd: int) -> None:
+    """Make everything durable that was written to the file system of an open directory."""
+    # One syncfs instead of one fsync per file: ten thousand small files cost seconds otherwise.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def mounts_beneath(path: Path) -> list[str]:

@@ -7,20 +7,26 @@
     |-- mounts.json    who holds it mounted; absent means nobody
     |-- options.json   the driver `local` only, and only if a secret is among its options: all of
     |                  them, because whoever mounts it again has to know them; shown to nobody
+    |-- new            empty; until the creation has come to its end
     `-- _data/         content, for the driver `local` only
 
-The directory appears by one rename from staging/ and goes by one rename to trash/. A mount
-reference is written before the driver's Mount and removed after its Unmount, which is the engine's
-order to keep; here both are one atomic rewrite of mounts.json, and then of what memory holds.
+    create   staging/<random> -> volumes/<hash>, fsync (the commit point), unlink `new`
+    boot     `new` is there: the record is whole -> fsync, unlink `new`; it is not -> away with all
+
+The rename comes before the fsync, so that one commit of the file system's journal is enough for
+both (ADR 9): nobody has heard of the volume before the fsync, and `new` tells a boot that it may
+find less than a record. A directory goes by one rename to trash/. A mount reference is written
+before the driver's Mount and removed after its Unmount, which is the engine's order to keep; here
+both are one atomic rewrite of mounts.json, and then of what memory holds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from plugind import checkpoint, errors, log
@@ -35,16 +41,7 @@ RECORD = "volume.json"
 MOUNTS = "mounts.json"
 OPTIONS = "options.json"
 DATA = "_data"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagedVolume:
-    """A volume's directory on its way in. Made by `VolumeStore.stage`."""
-
-    name: str
-    path: Path
-    record: bytes
-    options: bytes | None
+NEW = "new"
 
 
 class VolumeStore:
@@ -59,12 +56,15 @@ class VolumeStore:
     def load_all(self) -> tuple[list[Volume], list[str]]:
         """Return every volume, and the directories set aside because they are broken."""
 
-        def load_one(directory: Path) -> Volume:
-            volume = self._load(directory)
+        def load_one(directory: Path) -> Volume | None:
+            volume = self._finish(directory) if _is_new(directory) else self._load(directory)
+            if volume is None:
+                return None
             self._load_mounts(volume.name)
             return volume
 
-        return records.load_all(self._layout, self._layout.volumes, "volume", load_one)
+        loaded, broken = records.load_all(self._layout, self._layout.volumes, "volume", load_one)
+        return [volume for volume in loaded if volume is not None], broken
 
     def data_dir(self, name: str) -> Path:
         """Return where the driver `local` keeps the content of volume `name`."""
@@ -75,57 +75,70 @@ class VolumeStore:
 
         `mount_options` are the options with their secrets, for a `local` volume that has some.
         """
-        if self._layout.volume_dir(volume.name).exists():
-            self._replace(volume.name, *self._render(volume, mount_options))
-            return
-        staged = self.stage(volume, mount_options)
-        try:
-            self.commit(staged)
-        finally:
-            self.discard(staged)
-
-    def stage(self, volume: Volume, mount_options: Mapping[str, str] | None = None) -> StagedVolume:
-        """Write what `save` writes, durably, where nobody sees it; `commit` or `discard` follows."""
+        directory = self._layout.volume_dir(volume.name)
         data, private = self._render(volume, mount_options)
-        staged = StagedVolume(
-            name=volume.name,
-            path=self._layout.staging / secrets.token_hex(16),
-            record=data,
-            options=private,
-        )
+        with records.mapped_errors(f'create volume "{volume.name}"'):
+            if not directory.exists():
+                self._create(directory, volume, data, private)
+                self._mounts[volume.name] = ()
+                return
+            self._replace(directory, data, private)
+            if _is_new(directory):  # its fsync failed, and it could not be taken away
+                self._end_creation(directory)
+
+    def _create(self, directory: Path, volume: Volume, data: bytes, private: bytes | None) -> None:
+        staged = self._layout.staging / secrets.token_hex(16)
         try:
-            with records.mapped_errors(f'create volume "{volume.name}"'):
-                staged.path.mkdir(mode=0o700)
-                if volume.driver == volume_.LOCAL:
-                    (staged.path / DATA).mkdir()
-                    (staged.path / DATA).chmod(0o755)  # what Docker gives, whatever the umask
-                if private is not None:
-                    fs.write_new(staged.path / OPTIONS, private)
-                fs.write_new(staged.path / RECORD, data)
-                fs.fsync_dir(staged.path)
-        except BaseException:
-            fs.remove_tree(staged.path)
+            staged.mkdir(mode=0o700)
+            (staged / NEW).touch(mode=0o600)
+            if volume.driver == volume_.LOCAL:
+                (staged / DATA).mkdir()
+                (staged / DATA).chmod(0o755)  # what Docker gives, whatever the umask
+            if private is not None:
+                fs.write_new(staged / OPTIONS, private)
+            with fs.new_file(staged / RECORD) as fd:
+                fs.write_all(fd, data)
+                checkpoint.checkpoint("volume-create:before-commit")
+                os.rename(staged, directory)
+                checkpoint.checkpoint("volume-create:before-sync")
+                os.fsync(fd)
+            self._end_creation(directory)
+        except OSError:
+            self._take_back(staged, directory)
             raise
-        return staged
 
-    def commit(self, staged: StagedVolume) -> None:
-        """Make a staged volume one that exists, by one rename."""
-        directory = self._layout.volume_dir(staged.name)
-        if directory.exists():  # left in place at boot, when it could not be read
-            self._replace(staged.name, staged.record, staged.options)
-            self.discard(staged)
-            return
-        checkpoint.checkpoint("volume-create:before-commit")
-        with records.mapped_errors(f'create volume "{staged.name}"'):
-            os.rename(staged.path, directory)  # the commit point
-            self._mounts[staged.name] = ()
-            fs.fsync_dir(self._layout.volumes)
+    def _end_creation(self, directory: Path) -> None:
+        """Make the names of a volume that has appeared durable, its own one last."""
+        fs.fsync_dir(directory)
+        fs.fsync_dir(self._layout.volumes)  # the commit point
         checkpoint.checkpoint("volume-create:after-commit")
+        (directory / NEW).unlink()
 
-    def discard(self, staged: StagedVolume) -> None:
-        """Remove a staged volume; nothing to do if it was committed."""
-        if staged.path.exists():
-            fs.remove_tree(staged.path)
+    def _take_back(self, staged: Path, directory: Path) -> None:
+        """Undo a creation that failed. What stays is `new`, and the next boot's to look after."""
+        with contextlib.suppress(errors.System):
+            fs.remove_tree(staged)
+            if directory.exists():
+                records.throw_away(self._layout, directory, directory.name)
+
+    def _finish(self, directory: Path) -> Volume | None:
+        """Bring a creation that was killed to its end; None if there was too little of it.
+
+        Nobody has heard of a volume without a whole record, but what is in it may not be deleted.
+        """
+        try:
+            volume = self._load(directory)
+        except records.Broken:
+            if not _holds_nothing(directory):
+                raise
+            log.info("volume dropped: its creation had not come to its end", path=directory)
+            records.throw_away(self._layout, directory, directory.name)
+            return None
+        with records.mapped_errors(f'create volume "{volume.name}"'):
+            with open(directory / RECORD, "rb") as record:
+                os.fsync(record.fileno())
+            self._end_creation(directory)
+        return volume
 
     def _render(
         self, volume: Volume, mount_options: Mapping[str, str] | None
@@ -141,8 +154,7 @@ class VolumeStore:
             private = json.dumps(dict(mount_options), indent=2).encode() + b"\n"
         return json.dumps(volume.to_record(), indent=2).encode() + b"\n", private
 
-    def _replace(self, name: str, data: bytes, private: bytes | None) -> None:
-        directory = self._layout.volume_dir(name)
+    def _replace(self, directory: Path, data: bytes, private: bytes | None) -> None:
         if private is not None:
             fs.write_atomic(directory / OPTIONS, private)
             checkpoint.checkpoint("volume-seal:after-options")
@@ -213,3 +225,14 @@ class VolumeStore:
         if expected != directory:
             raise records.Broken(f'"{directory}" holds the record of volume "{volume.name}"')
         return volume
+
+
+def _is_new(directory: Path) -> bool:
+    return (directory / NEW).exists()
+
+
+def _holds_nothing(directory: Path) -> bool:
+    """True if nothing but what a creation writes is there."""
+    written = {entry.name for entry in directory.iterdir()} <= {NEW, RECORD, OPTIONS, DATA}
+    data = directory / DATA
+    return written and not (data.is_dir() and any(data.iterdir()))

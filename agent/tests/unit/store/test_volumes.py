@@ -2,8 +2,10 @@
 # Copyright: plugind.engine contributors
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -121,40 +123,98 @@ def test_references_are_answered_from_memory(volumes: VolumeStore, layout: Layou
     assert reopened.mounts("plain") == ()
 
 
-def test_what_is_staged_is_seen_once_it_is_committed(volumes: VolumeStore, layout: Layout) -> None:
-    staged = volumes.stage(LOCAL)
-    assert volumes.load_all() == ([], [])
-    volumes.commit(staged)
-    assert volumes.load_all() == ([LOCAL], [])
-    volumes.discard(staged)  # nothing to do any more
-    for again in (volumes.commit, volumes.discard):  # over one that is there already, and never
-        again(volumes.stage(LOCAL))
+@pytest.mark.parametrize("when", ["before-commit", "before-sync", "after-commit"])
+def test_killed_while_creating(
+    volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    kill(monkeypatch, f"volume-create:{when}", lambda: volumes.save(LOCAL))
+    layout.prepare()
+    reopened = VolumeStore(layout)
+    assert reopened.load_all() == ([] if when == "before-commit" else [LOCAL], [])
+    assert not list(layout.volumes.glob("*/new"))
+    reopened.save(LOCAL)
     assert VolumeStore(layout).load_all() == ([LOCAL], [])
-    assert not list(layout.staging.iterdir())
+
+
+@pytest.mark.parametrize("lost", ["content", "record"])
+def test_what_the_power_took_of_a_creation_goes(
+    volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    kill(monkeypatch, "volume-create:before-sync", lambda: volumes.save(LOCAL))
+    record = layout.volume_dir(LOCAL.name) / "volume.json"
+    record.write_bytes(b"") if lost == "content" else record.unlink()
+    layout.prepare()
+    assert volumes.load_all() == ([], [])
+    for path in (layout.volumes, layout.quarantine, layout.trash):
+        assert os.listdir(path) == []
+    volumes.save(LOCAL)
+    assert volumes.load_all() == ([LOCAL], [])
+
+
+@pytest.mark.parametrize("name", ["_data/file", "mounts.json"])
+def test_what_somebody_has_used_is_never_dropped(
+    volumes: VolumeStore, layout: Layout, name: str
+) -> None:
+    volumes.save(LOCAL)
+    directory = layout.volume_dir(LOCAL.name)
+    (directory / "new").touch()  # its removal is not synced, so a power cut may bring it back
+    (directory / name).write_text("[]")
+    assert volumes.load_all() == ([LOCAL], [])
+    assert not (directory / "new").exists()
+    (directory / "new").touch()
+    (directory / "volume.json").write_bytes(b"")
+    assert volumes.load_all() == ([], [directory.name])
+    assert (layout.quarantine / f"{directory.name}-1" / name).exists()
+
+
+def test_a_creation_that_cannot_be_synced_is_taken_back(
+    volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        if name == "volume-create:before-sync":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "hook", fail)
+        with pytest.raises(errors.System, match='cannot create volume "plain": Input/output error'):
+            volumes.save(LOCAL)
+    for path in (layout.volumes, layout.staging, layout.trash):
+        assert os.listdir(path) == []
+    assert volumes.load_all() == ([], [])
+
+
+def test_a_creation_that_was_left_is_ended_by_the_next_one(
+    volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill(monkeypatch, "volume-create:before-sync", lambda: volumes.save(LOCAL))
+    relabelled = replace(LOCAL, labels={"a": "b"})
+    volumes.save(relabelled)
+    assert not list(layout.volumes.glob("*/new"))
+    assert volumes.load_all() == ([relabelled], [])
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_while_creating_or_removing(
+def test_killed_while_removing(
     volumes: VolumeStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
+    volumes.save(LOCAL)
+    kill(monkeypatch, f"volume-remove:{when}-commit", lambda: volumes.delete("plain"))
+    layout.prepare()
+    assert volumes.load_all() == ([LOCAL] if when == "before" else [], [])
+    assert os.listdir(layout.trash) == []
+
+
+def kill(monkeypatch: pytest.MonkeyPatch, point: str, work: Callable[[], None]) -> None:
+    """Do it up to a crash point, and nothing after that."""
+
     def cut(name: str) -> None:
-        if name.endswith(f"{when}-commit"):
+        if name == point:
             raise PowerCut
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "hook", cut)
         with pytest.raises(PowerCut):
-            volumes.save(LOCAL)
-    layout.prepare()
-    assert volumes.load_all() == ([LOCAL] if when == "after" else [], [])
-    volumes.save(LOCAL)
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "hook", cut)
-        with pytest.raises(PowerCut):
-            volumes.delete("plain")
-    layout.prepare()
-    assert volumes.load_all() == ([LOCAL] if when == "before" else [], [])
-    assert os.listdir(layout.trash) == []
+            work()
 
 
 @pytest.mark.parametrize("options", [{"password": "x"}, {"o": "a=b,token=x"}])

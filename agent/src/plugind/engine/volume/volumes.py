@@ -23,7 +23,6 @@ from plugind.engine.volume import drivers, listing
 from plugind.engine.volume.drivers import Driver
 from plugind.model import volume as volume_
 from plugind.model.volume import ANONYMOUS_LABEL, LOCAL, DriverVolume, Volume, VolumeRequest
-from plugind.store.volumes import StagedVolume
 
 list_volumes = listing.list_volumes
 
@@ -228,36 +227,14 @@ async def _driver_for_create(engine: Engine, name: str, driver: str) -> Driver:
 
 
 async def _create(engine: Engine, handle: Driver, wanted: VolumeRequest) -> bool:
-    """Create at the driver unless it has the volume already; record it; True if created.
-
-    The record is written while the driver is asked, and appears once the driver has the volume.
-    """
+    """Create at the driver unless it has the volume already; record it; True if created."""
     if handle.name != LOCAL:
         volume_.require_plugin_volume_name(wanted.name)
-    volume = sealing.seal(engine, wanted)
-    staging = asyncio.ensure_future(
-        asyncio.to_thread(engine.volume_store.stage, volume, wanted.options)
-    )
-    try:
-        created = await _create_at_driver(handle, wanted)
-        if created:
-            checkpoint.checkpoint("volume-create:after-driver")
-        await ending.to_the_end(_commit(engine, volume, staging))
-    except BaseException:
-        await ending.to_the_end(_discard(engine, staging))
-        raise
+    created = await _create_at_driver(handle, wanted)
+    if created:
+        checkpoint.checkpoint("volume-create:after-driver")
+    await ending.to_the_end(record_volume(engine, wanted))
     return created
-
-
-async def _commit(engine: Engine, volume: Volume, staging: asyncio.Future[StagedVolume]) -> None:
-    await asyncio.to_thread(engine.volume_store.commit, await staging)
-    engine.volumes[volume.name] = volume
-
-
-async def _discard(engine: Engine, staging: asyncio.Future[StagedVolume]) -> None:
-    await ending.wait_done(staging)
-    if not staging.cancelled() and staging.exception() is None:
-        await asyncio.to_thread(engine.volume_store.discard, staging.result())
 
 
 async def _create_at_driver(handle: Driver, wanted: VolumeRequest) -> bool:
