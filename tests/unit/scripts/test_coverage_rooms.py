@@ -39,7 +39,7 @@ def test_files_are_added_up_by_room(tmp_path: Path) -> None:
         **PURE,
         "api/a.py": summary(100, 20),
         "api/b.py": summary(80, 16),
-        "ctl.py": summary(90, 18),
+        "daemon.py": summary(90, 18),
     }
     code, lines = judge(tmp_path, files)
     assert code == 0
@@ -51,11 +51,36 @@ def test_files_are_added_up_by_room(tmp_path: Path) -> None:
     ]
 
 
+def test_a_room_in_a_room_cannot_hide_behind_it(tmp_path: Path) -> None:
+    files = {
+        **PURE,
+        "model/plans/a.py": summary(99, 20),
+        "engine/a.py": summary(100, 20),
+        "engine/volume/a.py": summary(89, 20),
+        "engine/plugin/a.py": summary(90, 18),
+    }
+    code, lines = judge(tmp_path, files)
+    assert code == 1
+    assert {line.split()[0]: "TOO LITTLE" in line for line in lines} == {
+        "engine": False, "engine/plugin": False, "engine/volume": True,
+        "model": False, "model/plans": True, "spec": False,
+    }  # fmt: skip
+
+
+def test_the_rooms_are_those_of_the_package_wherever_it_is_checked_out(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    files = {f"plugind/agent/src/plugind/{name}": found for name, found in PURE.items()}
+    report.write_text(json.dumps({"files": files}))
+    done = subprocess.run([sys.executable, SCRIPT, report], capture_output=True, check=False)
+    assert done.returncode == 0
+
+
 @pytest.mark.parametrize(
     ("name", "found"),
     [
         ("model/b.py", summary(100, 19)),
         ("model/b.py", summary(99, 20)),
+        ("model/plans/a.py", summary(100, 19)),
         ("api/a.py", summary(100, 17)),
         ("api/a.py", summary(89, 20)),
     ],
