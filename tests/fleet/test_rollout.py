@@ -14,6 +14,7 @@ import pytest
 from fleet.conftest import mend
 from fleet.controller import Play, Result
 from fleet.fleet import Fleet
+from fleet.hosts import Host
 from fleet.site import Site, assert_sound, read_plugins, tags
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
@@ -241,6 +242,41 @@ def test_removed_again(rollout: Rollout) -> None:
     for host in rollout.fleet:
         assert read_plugins(host) == {}
         assert_sound(host)
+
+
+def volumes(host: Host) -> set[str]:
+    """The names of a host's volumes."""
+    answer = json.loads(host.run("plugind", "volumes", "ls", "--json"))
+    return {volume["Name"] for volume in answer["Volumes"]}
+
+
+def test_removed_with_what_nobody_declares(rollout: Rollout) -> None:
+    site, names = rollout.site, set(rollout.names)
+    remove = {"playbook": "plugind.engine.remove", "remove_batches": "100%"}
+    stray = {
+        "plugins": [{"name": "stray", "source": site.source("1")}],
+        "volumes": [{"name": "kept", "driver": "stray"}],
+    }
+    for host in rollout.fleet:
+        host.run("sh", "-c", f"echo '{json.dumps(stray)}' | plugind apply -")
+    # What is not declared is nobody's business, unless all is to go, and its volumes have to be spoken of as well.
+    result = site.start(**remove, remove_volumes=True).finish()
+    assert (result.rc, result.changed) == (0, 0), result.output
+    result = site.start(**remove, remove_all=True).finish()
+    assert result.broken() == names, result.output
+    assert "unless remove_volumes=true" in " ".join(result.output.split())
+    for host in rollout.fleet:
+        assert set(read_plugins(host)) == {"stray"}
+        assert volumes(host) == {"kept"}
+    everything = {**remove, "remove_all": True, "remove_volumes": True}
+    result = site.start(**everything).finish()
+    assert {name for name in names if result.recap[name]["changed"]} == names, result.output
+    for host in rollout.fleet:
+        assert read_plugins(host) == {}
+        assert volumes(host) == set()
+        assert_sound(host)
+    result = site.start(**everything).finish()
+    assert (result.rc, result.changed) == (0, 0), result.output
 
 
 # Slow: test_role_agent proves as much of one machine.
