@@ -7,8 +7,10 @@ ARGS on.
 Tags say what scripts/check.py must know:
 
     nightly    runs in `make test-all` only
-    machine    has something of this machine's to itself (accounts, /run, the paths of an installed agent): never
-               two of these at a time
+    long       takes minutes: begins before the others
+    machine    has this machine to itself (the paths of an installed agent, what lies empty in /run): never beside
+               another of these, nor one with engines
+    engines    makes Docker Engines and SSH servers, which want directories in /run that a demo may take away
     ansible    makes or uses ansible-test's virtual environments: never two of these at a time
 """
 
@@ -208,7 +210,7 @@ def functional(session: nox.Session) -> None:
     run_pytest(session, "agent/tests/functional", "-n", "2")
 
 
-@nox.session(tags=["machine"])
+@nox.session(tags=["engines", "long"])
 def system(session: nox.Session) -> None:
     """Real runtimes, registry, FUSE, Podman, docker CLI, dockerd."""
     run_pytest(session, "agent/tests/system")
@@ -242,13 +244,13 @@ def units(session: nox.Session) -> None:
     )
 
 
-@nox.session(tags=["machine"])
+@nox.session(tags=["engines", "long"])
 def integration(session: nox.Session) -> None:
     """Modules and roles on the agent's engine and on a real dockerd."""
     run_pytest(session, "tests/integration")
 
 
-@nox.session
+@nox.session(tags=["long"])
 def fleet(session: nox.Session) -> None:
     """Playbooks over ssh on three hosts, each in namespaces of its own; FLEET_HOSTS for another number."""
     run_pytest(session, "tests/fleet")
@@ -339,14 +341,7 @@ def ansible_test(session: nox.Session, core: str, controller: str) -> None:
     if not (venv / "bin" / "ansible-test").exists():
         shutil.rmtree(venv, ignore_errors=True)
         session.run(python, "-m", "venv", str(venv))
-    pip = [
-        str(venv / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-    ]
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "-q"]
     session.run(*pip, "--upgrade", f"ansible-core=={core}.*")
     session.env["ANSIBLE"] = str(venv)
     session.run("scripts/ansible_test.sh", "sanity", *session.posargs)

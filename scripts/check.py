@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / ".build" / "reports"
 NOX = (sys.executable, "-m", "nox")
 
-# Two sessions that share one of these tags never run at the same time.
-EXCLUSIVE = {"machine", "ansible"}
+# What must not run beside a session with one of these tags: those with one of the tags on the right.
+EXCLUDES = {"machine": {"machine", "engines"}, "engines": {"machine"}, "ansible": {"ansible"}}
 NOT_RUN = "not run"
 # How long what was interrupted may take to clean up: daemons to end, mounts to undo.
 GRACE = 90.0
@@ -49,10 +49,9 @@ class Session:
         """The name, fit for a file: slow(unit) -> slow-unit."""
         return self.name.replace("(", "-").replace(")", "")
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """What no other session may have while this one runs."""
-        return self.tags & EXCLUSIVE
+    def excludes(self, other: Session) -> bool:
+        """Whether the other one must not run while this one does."""
+        return any(EXCLUDES.get(tag, set()) & other.tags for tag in self.tags)
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ def find(*args: str) -> list[Session]:
 
 
 def next_of(waiting: Sequence[Session], running: Iterable[Session]) -> Session | None:
-    """Who may start beside those that run: sessions for the machine first, they are the longest chain."""
-    taken = {need for session in running for need in session.needs}
-    free = [session for session in waiting if not session.needs & taken]
-    return min(free, key=lambda session: "machine" not in session.needs, default=None)
+    """Who may start beside those that run: long ones first, so that at the end nobody waits for one of them."""
+    beside = list(running)
+    free = [each for each in waiting if not any(each.excludes(other) for other in beside)]
+    return min(free, key=lambda session: "long" not in session.tags, default=None)
 
 
 # ------------------------------------------------------------------------------------------------------------ running

@@ -77,15 +77,19 @@ def test_sessions_that_exclude_each_other_do_not_meet(check: ModuleType) -> None
     def named(name: str, *tags: str) -> object:
         return check.Session(name, frozenset(tags))
 
-    quick = named("quick")
+    quick, fleet = named("quick"), named("fleet", "long")
     sanity, units = named("sanity", "ansible"), named("units", "ansible")
-    system, demo = named("system", "machine", "nightly"), named("demo", "machine")
-    waiting = [quick, sanity, units, system, demo]
-    assert check.next_of(waiting, []) is system  # the longest chain begins first
-    assert check.next_of(waiting, [system]) is quick
+    system, integration = (named(name, "engines", "long") for name in ("system", "integration"))
+    demo, coverage = named("demo", "machine"), named("coverage", "machine", "nightly")
+    waiting = [quick, sanity, units, demo, system, integration, fleet]
+    assert check.next_of(waiting, []) is system  # the longest begin first
+    assert check.next_of([quick, demo, integration], [system]) is integration
+    assert check.next_of([demo, quick], [fleet]) is demo
     assert check.next_of([units, demo], [sanity]) is demo
     assert check.next_of([units], [sanity]) is None
     assert check.next_of([demo], [system]) is None
+    assert check.next_of([integration], [demo]) is None
+    assert check.next_of([coverage], [demo]) is None
     assert check.next_of([], [system]) is None
 
 
