@@ -283,6 +283,7 @@ async def test_purge_kills_what_runs(room: Room) -> None:
 async def test_output_goes_to_a_new_file_after_a_rotation(room: Room) -> None:
     container = await room.start(output="first")
     await room.listening(container)
+    await first_output(room)
     old = room.log.rename(room.log.with_suffix(".log.1"))
     await room.runtime.reopen_log(ID)
     await container.stop(10)
@@ -372,7 +373,7 @@ async def test_secrets_in_the_bundle_are_for_root_alone(real: Room) -> None:
 async def test_with_the_hosts_pid_namespace_children_are_killed_too(real: Room) -> None:
     script = "trap '' TERM; sleep 1000 & echo $!; wait; wait"
     container = await real.start(entrypoint=("/bin/sh", "-c", script), pid_host=True)
-    await real_output(real)
+    await first_output(real)
     child = int(real.log.read_text().split()[-1])
     assert await container.stop(0.05) == 137
     await container.delete()
@@ -384,7 +385,7 @@ def is_alive(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-async def real_output(room: Room) -> None:
+async def first_output(room: Room) -> None:
     """Wait for the first line of output."""
     from plugind.host import inotify
 

@@ -83,7 +83,10 @@ class Bundle:
 
     def write_launch(self, launch: Launch) -> None:
         """Note who runs, for an agent that comes later."""
-        self._write("launch.json", asdict(launch))
+        try:
+            self._write("launch.json", asdict(launch))
+        except OSError as exc:
+            raise errors.System(f'cannot write bundle "{self.path}": {exc.strerror}') from exc
 
     def read_launch(self) -> Launch | None:
         """Return what `write_launch` noted, None if there is nothing (or nothing readable)."""
@@ -91,7 +94,7 @@ class Bundle:
             text = (self.path / "launch.json").read_text(encoding="utf-8")
             fields: dict[str, int] = json.loads(text)
             return Launch(**{key: int(value) for key, value in fields.items()})
-        except (FileNotFoundError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):
             return None
 
     def read_exit_status(self) -> int | None:

@@ -14,6 +14,7 @@ streams that it soon drops, and leads a session of its own, so nothing ties it t
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import subprocess
@@ -88,9 +89,7 @@ async def launch(argv: Sequence[str], bundle: bundle_.Bundle, *, deadline: float
     """Run conmon until the container is created; CreateFailed tells the runtime's reason."""
     log.debug("run", argv=" ".join(argv))
     loop = asyncio.get_running_loop()
-    sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
-    start_read, start_write = os.pipe2(os.O_CLOEXEC)
-    error_read, error_write = os.pipe2(os.O_CLOEXEC)
+    (sync_read, sync_write), (start_read, start_write), (error_read, error_write) = _pipes(3)
     mine = [sync_read, error_read]
     try:
         # conmon waits for this byte so that a caller can first move it to another cgroup.
@@ -118,6 +117,19 @@ async def launch(argv: Sequence[str], bundle: bundle_.Bundle, *, deadline: float
         for fd in mine:
             os.close(fd)
     return _parse_answer(answer, complaint, status, bundle)
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """Open so many pipes, or none."""
+    made: list[tuple[int, int]] = []
+    try:
+        while len(made) < count:
+            made.append(os.pipe2(os.O_CLOEXEC))
+    except OSError as exc:
+        for fd in itertools.chain(*made):
+            os.close(fd)
+        raise errors.System(f"cannot run conmon: {exc.strerror}") from exc
+    return made
 
 
 def _spawn(argv: list[str], sync_write: int, start_read: int, error_write: int) -> int:

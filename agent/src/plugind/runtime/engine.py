@@ -30,7 +30,6 @@ from plugind.runtime import oci as oci_
 T = TypeVar("T")
 #: Creating takes 50 ms; what takes this long hangs, in a mount source for example.
 _CREATE_TIMEOUT = 60.0
-_CONMON_TIMEOUT = 10.0
 
 
 class OciRuntime:
@@ -39,6 +38,7 @@ class OciRuntime:
     `binary` and `conmon` are names or paths of programs, `root` is the runtime's state directory,
     `run` is where bundles, pid and exit files go. `log_size_max` in bytes bounds a plugin's log:
     conmon starts it anew there (0: no bound, somebody else rotates and calls `reopen_log`).
+    `conmon_timeout` is how many seconds conmon has to end after its container.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class OciRuntime:
         root: Path,
         run: Path,
         log_size_max: int = 0,
+        conmon_timeout: float = 10.0,
     ) -> None:
         self._oci = oci_.Oci(binary=oci_.find_program(binary), root=root)
         self._conmon = oci_.find_program(conmon)
         self._run = run
         self._log_size_max = log_size_max
+        self._conmon_timeout = conmon_timeout
 
     async def start(
         self, plugin_id: str, spec: dict[str, Any], log_path: Path
@@ -65,7 +67,7 @@ class OciRuntime:
                 await container.begin()
             except BaseException:
                 container.close()
-                await asyncio.shield(self.purge(plugin_id))
+                await asyncio.shield(self._unwind(plugin_id))
                 raise
         except errors.System as exc:
             raise errors.PluginFailed(f"cannot start plugin: {exc.message}") from exc
@@ -85,13 +87,13 @@ class OciRuntime:
         bundle = self._bundle(container_id)
         if (self._oci.root / container_id).exists():
             raise errors.Conflict(f"cannot start plugin {container_id}: a container of it exists")
-        bundle.write(spec)
         try:
-            log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            bundle.write(spec)
+            _make_directory(log_path.parent)
             return await _to_its_end(self._create(bundle, log_path, streams))
         except BaseException:
             # Also when cancelled: nothing of a start that did not succeed may remain.
-            await asyncio.shield(self.purge(container_id))
+            await asyncio.shield(self._unwind(container_id))
             raise
 
     def exit_status(self, container_id: str) -> int | None:
@@ -137,12 +139,20 @@ class OciRuntime:
                 await pidfd.wait(fd)
             if conmon_fd is not None:
                 # It still has an exit file to write, which must not appear after the removal.
-                await _wait_or_kill(conmon_fd, plugin_id)
+                await _wait_or_kill(conmon_fd, plugin_id, self._conmon_timeout)
         finally:
             for opened in (fd, conmon_fd):
                 if opened is not None:
                     os.close(opened)
         bundle.remove()
+
+    async def _unwind(self, container_id: str) -> None:
+        """Purge after a start that failed; its own error is the one that is to be told."""
+        try:
+            await self.purge(container_id)
+        except errors.PlugindError as exc:
+            # The next boot finds it in `list_ids`.
+            log.warning("something of a failed start is left", plugin=container_id, cause=exc)
 
     async def reopen_log(self, plugin_id: str) -> None:
         """Let the plugin's conmon open its log file anew, after the old one was renamed."""
@@ -175,21 +185,20 @@ class OciRuntime:
         )
         deadline = asyncio.get_running_loop().time() + _CREATE_TIMEOUT
         launched = await conmon_.launch(argv, bundle, deadline=deadline)
-        fd = pidfd.open_pidfd(launched.pid)
         started = pidfd.start_time(launched.pid)
-        if fd is None or started is None:
+        if started is None or (fd := _open_same(launched.pid, started)) is None:
             raise errors.System("the container was killed while it was being created")
         conmon_fd = pidfd.open_pidfd(launched.conmon_pid)
         container = container_.OciContainer(bundle, self._oci, launched.pid, fd, conmon_fd)
-        bundle.write_launch(
-            bundle_.Launch(
-                pid=launched.pid,
-                start_time=started,
-                conmon_pid=launched.conmon_pid,
-                conmon_start_time=pidfd.start_time(launched.conmon_pid) or 0,
-            )
-        )
         try:
+            bundle.write_launch(
+                bundle_.Launch(
+                    pid=launched.pid,
+                    start_time=started,
+                    conmon_pid=launched.conmon_pid,
+                    conmon_start_time=pidfd.start_time(launched.conmon_pid) or 0,
+                )
+            )
             if streams is not None:
                 container.connect()
         except BaseException:
@@ -208,10 +217,17 @@ async def _to_its_end(creating: Coroutine[None, None, T]) -> T:
         raise
 
 
-async def _wait_or_kill(fd: int, plugin_id: str) -> None:
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise errors.System(f'cannot make directory "{path}": {exc.strerror}') from exc
+
+
+async def _wait_or_kill(fd: int, plugin_id: str, seconds: float) -> None:
     """Wait for conmon, which ends with its container; one that created none for ever is killed."""
     try:
-        async with asyncio.timeout(_CONMON_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await pidfd.wait(fd)
     except TimeoutError:
         log.warning("conmon did not end, killing it", plugin=plugin_id)
