@@ -27,6 +27,7 @@ from typing import Any
 
 from plugind import errors
 from plugind.engine.container_ports import Dirs
+from plugind.model.mountpoint import Mountpoint
 from plugind.runtime.console import Streams
 from plugind.spec.container import UserIds
 
@@ -90,6 +91,7 @@ class FakeContainerMachine:
         self.ended: dict[str, int] = {}
         self.assembled: set[Path] = set()
         self.copied: list[tuple[Path, Path]] = []
+        self.shown: dict[Path, Path] = {}
         self.sources: set[str] = {"/host"}
         self.specs: dict[str, dict[str, Any]] = {}
 
@@ -120,8 +122,16 @@ class FakeContainerMachine:
         found = rootfs / target.lstrip("/")
         return found if found.is_dir() and any(found.iterdir()) else None
 
-    def copy_up(self, content: Path, volume: Path) -> None:
-        self.copied.append((content, volume))
+    def copy_up(self, content: Path, volume: Mountpoint) -> None:
+        self.copied.append((content, Path(str(volume))))
+
+    def show_volume(self, volume: Mountpoint, dirs: Dirs, number: int) -> Path:
+        place = dirs.volumes / str(number)
+        self.shown[place] = Path(str(volume))
+        return place
+
+    def hide_volumes(self, dirs: Dirs) -> None:
+        self.shown = {at: what for at, what in self.shown.items() if dirs.volumes != at.parent}
 
 
 class FakeConsole:

@@ -9,6 +9,7 @@ a FUSE mount that was made anew is another one than before:
     machine.unmounted_by_hand(path)     somebody unmounts, or
     machine.mounted_by_hand(path)       mounts something there
     machine.busy[path] = "..."          unbind refuses, and names this
+    machine.links[path] = other          a driver's path leads elsewhere, "" leads to nothing
     machine.plain = True                volumes are directories of the disk, as localdir's
     machine.renamed(old, new)           and what shows them follows a rename
 """
@@ -23,6 +24,7 @@ from plugind import errors
 from plugind.host import arch, binds, rootfs
 from plugind.host.mounts import Mount, stack_at
 from plugind.model.facts import HostFacts, PluginDirs
+from plugind.model.mountpoint import Mountpoint
 from plugind.model.plugin import Plugin
 
 ROOT = Mount(
@@ -42,6 +44,7 @@ class FakeMachine:
         self.refuse_mounts = ""
         self.refuse_release = ""
         self.busy: dict[Path, str] = {}
+        self.links: dict[str, str] = {}
         #: Plugins that were shown the metrics' socket, by id.
         self.offered: list[str] = []
         self.boots = 1
@@ -93,10 +96,20 @@ class FakeMachine:
     def mount_table(self) -> list[Mount]:
         return list(self.table)
 
-    def bind(self, source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+    def locate(self, source: Mountpoint) -> Path:
+        found = self.links.get(str(source), str(source))
+        if not found:
+            raise errors.System(f'cannot open "{source}": No such file or directory')
+        return Path(found)
+
+    def bind(
+        self, source: Mountpoint, target: Path, *, located: Path, read_only: bool, propagation: str
+    ) -> None:
+        if self.locate(source) != located:
+            raise errors.System(f'cannot mount "{source}": it was "{located}"')
         if not target.is_dir():
             raise errors.System(f'cannot mount at "{target}": No such file or directory')
-        shown = binds.source_of(source, self.table)
+        shown = binds.source_of(located, self.table)
         options = ("ro" if read_only else "rw", propagation)
         self._add(target, device=shown.device, root=shown.root, options=options)
 

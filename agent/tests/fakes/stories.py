@@ -236,8 +236,8 @@ class FakeStories(FakeContainers):
         )
         return [], 0
 
-    async def mount_volume(self, engine, name, holder):
-        self._note("mount_volume", name=name, holder=holder)
+    async def mount_for_client(self, engine, name, holder):
+        self._note("mount_for_client", name=name, holder=holder)
         self.mounts.setdefault(name, []).append(holder)
         return f"/host/{name}"
 

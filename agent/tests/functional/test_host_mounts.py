@@ -87,6 +87,33 @@ async def test_mounting_again_changes_nothing(world: World, plugin: Plugin, path
     assert len(stack(world, path)) == count(world, plugin, "Mount") == len(records(world)) == 1
 
 
+async def test_a_link_of_the_driver_is_what_it_leads_to(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    named = str(world.layout.propagated_mount(plugin.id) / "v")
+    source = stack_at(world.layout.propagated_mount(plugin.id), world.machine.table)[-1]
+    world.machine.links[named] = f"{named}-itself"
+    assert (await mount(world, path))["State"] == "mounted"
+    assert stack(world, path) == [(source.device, "/v-itself")]
+    assert (await mount(world, path))["State"] == "mounted"
+    # A link that leads nowhere, or elsewhere, makes it an old mount, which can be taken away.
+    for link in ("", f"{named}-other"):
+        world.machine.links[named] = link
+        assert await state(world, path) == "stale"
+    assert await unmount(world, path) == ""
+    assert stack(world, path) == []
+
+
+async def test_a_link_that_leads_nowhere_is_not_mounted(
+    world: World, plugin: Plugin, path: Path
+) -> None:
+    named = str(world.layout.propagated_mount(plugin.id) / "v")
+    world.machine.links[named] = ""
+    with pytest.raises(errors.System, match=f'cannot open "{named}"'):
+        await mount(world, path)
+    assert (records(world), holders(world), stack(world, path)) == ([], [], [])
+
+
 @pytest.mark.usefixtures("plugin")
 async def test_it_is_taken_away_with_what_was_made_for_it(world: World, path: Path) -> None:
     await mount(world, path)

@@ -56,6 +56,61 @@ async def test_an_answer_about_another_volume_changes_no_record_of_it(
     assert (await volumes.inspect_volume(world.engine, "v"))["Name"] == "v"
 
 
+async def mount(world: World, way: str) -> str:
+    """Mount the volume `v` for somebody outside; return its path."""
+    if way == "native":
+        return await mounting.mount_for_client(world.engine, "v", "web")
+    content = json.dumps({"Name": "v", "ID": ID}).encode()
+    found = world.engine.fronts["toy:latest"]
+    reply = await front.answer(world.engine, found, "VolumeDriver.Mount", content, "podman")
+    answer = json.loads(reply.content)
+    if not reply.is_success:
+        raise errors.System(answer["Err"])
+    return str(answer["Mountpoint"])
+
+
+@pytest.mark.parametrize("way", ["native", "front"])
+async def test_who_is_outside_gets_a_path_without_links(
+    world: World, plugin: Plugin, way: str
+) -> None:
+    world.host.volumes[plugin.id]["v"] = {}
+    path = str(world.layout.propagated_mount(plugin.id) / "v")
+    world.machine.links[path] = f"{path}-itself"
+    assert await mount(world, way) == f"{path}-itself"
+    # What the driver said is what is on record, because it may say it again.
+    [ref] = world.engine.volume_store.mounts("v")
+    assert ref.mountpoint == path
+
+
+@pytest.mark.parametrize("way", ["native", "front"])
+async def test_a_path_that_leads_nowhere_is_given_back(
+    world: World, plugin: Plugin, way: str
+) -> None:
+    world.host.volumes[plugin.id]["v"] = {}
+    path = str(world.layout.propagated_mount(plugin.id) / "v")
+    world.machine.links[path] = ""
+    with pytest.raises(errors.System, match=f'cannot open "{path}"'):
+        await mount(world, way)
+    assert world.engine.volume_store.mounts("v") == ()
+    called = [method for method, _ in world.host.calls(plugin.id)]
+    assert called.count("VolumeDriver.Unmount") == called.count("VolumeDriver.Mount") == 1
+    if way == "front":
+        world.host.behave(plugin.id, "fail=VolumeDriver.Unmount:busy")
+        with pytest.raises(errors.System, match="and it is left mounted: busy"):
+            await mount(world, way)
+
+
+async def test_a_failure_takes_nothing_from_who_holds_the_volume_already(
+    world: World, plugin: Plugin
+) -> None:
+    world.host.volumes[plugin.id]["v"] = {}
+    path = await mount(world, "native")
+    world.machine.links[path] = ""
+    with pytest.raises(errors.System, match="cannot mount volume v: cannot open"):
+        await mount(world, "native")
+    assert [ref.holder for ref in world.engine.volume_store.mounts("v")] == ["web"]
+
+
 @pytest.mark.parametrize("mountpoint", ["/data/../../etc", "/data/a\\u0000b"])
 async def test_a_path_that_means_something_else_hides_no_volume(
     world: World, plugin: Plugin, mountpoint: str

@@ -146,7 +146,7 @@ async def test_volumes_of_other_hosts_probes_are_left_alone(world: World) -> Non
 async def test_a_mount_that_is_not_there_fails(world: World) -> None:
     plugin = await world.running()
     world.host.behave(plugin.id, 'answer=VolumeDriver.Mount:200:{"Mountpoint": "/elsewhere/v"}')
-    with pytest.raises(errors.System, match='cannot open "elsewhere/v" of the mounted volume'):
+    with pytest.raises(errors.System, match=r'cannot open ".*/elsewhere/v": No such file'):
         await probe.probe(world.engine, "toy", VOLUME)
     await require_nothing_left(world, plugin)
 

@@ -87,7 +87,7 @@ async def configure(call: Call) -> web.Response:
 async def mount(call: Call) -> web.Response:
     """Mount a volume for a holder; answer its path on the host."""
     holder = wire.get_string(await call.object(), "Holder")
-    path = await call.stories.mount_volume(call.engine, call.name, _require_holder(holder))
+    path = await call.stories.mount_for_client(call.engine, call.name, _require_holder(holder))
     return wire.json_response({"Mountpoint": path})
 
 

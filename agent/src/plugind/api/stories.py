@@ -51,7 +51,7 @@ from plugind.engine.volume.host_mounts import (
     unmount_on_host,
 )
 from plugind.engine.volume.listing import list_volumes
-from plugind.engine.volume.mounting import holders, mount_volume, unmount_volume
+from plugind.engine.volume.mounting import holders, mount_for_client, unmount_volume
 from plugind.engine.volume.volumes import (
     create_volume,
     inspect_volume,
@@ -92,8 +92,8 @@ __all__ = [
     "list_plugins",
     "list_volumes",
     "load_images",
+    "mount_for_client",
     "mount_on_host",
-    "mount_volume",
     "prune_containers",
     "prune_images",
     "prune_volumes",

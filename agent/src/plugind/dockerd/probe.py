@@ -20,6 +20,7 @@ from typing import Any
 
 from plugind import errors
 from plugind.host import roundtrip
+from plugind.model import mountpoint as mountpoint_
 from plugind.model import volume as volume_
 from plugind.model.config import CapabilityID, Interface
 from plugind.model.front import is_raw
@@ -115,8 +116,10 @@ async def _try_volume(place: Place, driver: VolumeDriver, verify: Verify, timeou
             plugin_root=str(place.root),
             propagated_mount=place.propagated_mount,
         )
-        part, _, path = mountpoint.removeprefix(f"{place.root}/").partition("/")
-        await roundtrip.try_out(place.root / part, path or ".", timeout=timeout)
+        found = mountpoint_.of_plugin(
+            mountpoint, plugin_root=str(place.root), propagated_mount=place.propagated_mount
+        )
+        await roundtrip.try_out(found, timeout=timeout)
         await driver.unmount(name, holder)
         undo.pop()
         await driver.remove(name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from plugind.model.mountpoint import Mountpoint
 from plugind.runtime.console import Streams
 from plugind.spec.container import UserIds
 
@@ -109,6 +110,8 @@ class Dirs(Protocol):
     def work(self) -> Path: ...
     @property
     def merged(self) -> Path: ...
+    @property
+    def volumes(self) -> Path: ...
     def file(self, name: str) -> Path: ...
 
 
@@ -143,6 +146,14 @@ class ContainerHost(Protocol):
         """Return the directory of an image that `target` names, None unless it holds something."""
         ...
 
-    def copy_up(self, content: Path, volume: Path) -> None:
+    def copy_up(self, content: Path, volume: Mountpoint) -> None:
         """Copy an image's directory into a volume, if that is empty."""
+        ...
+
+    def show_volume(self, volume: Mountpoint, dirs: Dirs, number: int) -> Path:
+        """Show a volume at a place below `dirs.volumes`, which nobody else can change; return it."""
+        ...
+
+    def hide_volumes(self, dirs: Dirs) -> None:
+        """Undo every `show_volume`: who has bound what was shown keeps it. Safe to call twice."""
         ...

@@ -8,8 +8,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from plugind.host import arch, binds, facts, mounts, proc, rootfs, shown
+from plugind.host import arch, beneath, binds, facts, mounts, proc, rootfs, shown
 from plugind.model.facts import HostFacts, PluginDirs
+from plugind.model.mountpoint import Mountpoint
 from plugind.model.plugin import Plugin
 
 _MOUNT_TIMEOUT = 60.0
@@ -61,9 +62,15 @@ class Machine:
         """Return the mounts of this host."""
         return mounts.read_mounts()
 
-    def bind(self, source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+    def locate(self, source: Mountpoint) -> Path:
+        """Return where a directory is, links resolved."""
+        return beneath.locate(source)
+
+    def bind(
+        self, source: Mountpoint, target: Path, *, located: Path, read_only: bool, propagation: str
+    ) -> None:
         """Show `source` at `target` too."""
-        binds.bind(source, target, read_only=read_only, propagation=propagation)
+        binds.bind(source, target, located=located, read_only=read_only, propagation=propagation)
 
     def unbind(self, target: Path, *, detach: bool) -> None:
         """Undo `bind`."""

@@ -19,6 +19,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
 from plugind.model.facts import HostFacts, PluginDirs
 from plugind.model.manifest import Descriptor, Kind, Manifest, Platform
+from plugind.model.mountpoint import Mountpoint
 from plugind.model.plugin import Plugin
 from plugind.model.reference import Reference
 
@@ -153,8 +154,17 @@ class Host(Protocol):
         """Return the mounts of this host, later ones lie on earlier ones."""
         ...
 
-    def bind(self, source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
-        """Show `source` at the directory `target` too: all at once, or not at all."""
+    def locate(self, source: Mountpoint) -> Path:
+        """Return the path of a directory without links, as it is now; System if it is none."""
+        ...
+
+    def bind(
+        self, source: Mountpoint, target: Path, *, located: Path, read_only: bool, propagation: str
+    ) -> None:
+        """Show `source` at the directory `target` too: all at once, or not at all.
+
+        System if it is not at `located` any more.
+        """
         ...
 
     def unbind(self, target: Path, *, detach: bool) -> None:

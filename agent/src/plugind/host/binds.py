@@ -16,9 +16,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from plugind import errors
-from plugind.host import libc, mounts
+from plugind.host import beneath, libc, mounts
 from plugind.host.mounts import Mount
 from plugind.model.host_mount import Source
+from plugind.model.mountpoint import Mountpoint
 
 _PRIVATE, _SLAVE, _SHARED = 1 << 18, 1 << 19, 1 << 20
 _PROPAGATIONS = {"private": _PRIVATE, "slave": _SLAVE, "shared": _SHARED}
@@ -26,11 +27,24 @@ _DETACH, _NOFOLLOW = 2, 8
 _SHOWN = 8
 
 
-def bind(source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+def bind(
+    source: Mountpoint, target: Path, *, located: Path, read_only: bool, propagation: str
+) -> None:
     """Show `source`, with what is mounted below it, at the directory `target`.
 
-    `propagation` is a word of mount(8): `rprivate`, `slave`, ... System says what went wrong.
+    `located` is where it was a moment ago: System if it is another directory now, or if anything
+    else goes wrong. `propagation` is a word of mount(8): `rprivate`, `slave`, ...
     """
+    with beneath.opened(source) as found:
+        if found.path != located:
+            raise errors.System(
+                f'cannot mount "{source}" at "{target}": it was "{located}" and is "{found.path}" '
+                "now; its driver has changed a symbolic link meanwhile"
+            )
+        _bind(found, target, read_only=read_only, propagation=propagation)
+
+
+def _bind(source: beneath.Place, target: Path, *, read_only: bool, propagation: str) -> None:
     try:
         place = libc.open_directory(str(target))
     except OSError as exc:
@@ -40,16 +54,19 @@ def bind(source: Path, target: Path, *, read_only: bool, propagation: str) -> No
             ) from exc
         raise errors.System(f'cannot mount at "{target}": {exc.strerror}') from exc
     try:
-        attach(source, place, read_only=read_only, propagation=propagation)
+        tree = libc.clone_tree("", source.fd)
+        attach(tree, place, read_only=read_only, propagation=propagation)
     except OSError as exc:
-        raise errors.System(f'cannot mount "{source}" at "{target}": {exc.strerror}') from exc
+        raise errors.System(f'cannot mount "{source.path}" at "{target}": {exc.strerror}') from exc
     finally:
         os.close(place)
 
 
-def attach(source: Path, place: int, *, read_only: bool, propagation: str) -> None:
-    """Show `source` at a place that is open (O_PATH); OSError says what went wrong."""
-    tree = libc.clone_tree(str(source))
+def attach(tree: int, place: int, *, read_only: bool, propagation: str) -> None:
+    """Show a tree from `libc.clone_tree`, which is closed, at a place that is open (O_PATH).
+
+    OSError says what went wrong.
+    """
     try:
         kind = propagation.removeprefix("r")
         libc.set_mount(

@@ -120,13 +120,16 @@ def open_directory(path: str) -> int:
     return fd
 
 
-def clone_tree(path: str) -> int:
-    """open_tree(2): a copy of the mounts at `path` and below, not attached anywhere yet."""
+def clone_tree(path: str, directory: int = _AT_FDCWD) -> int:
+    """open_tree(2): a copy of the mounts at `path` and below, not attached anywhere yet.
+
+    With path "" it is what `directory` is open at.
+    """
     fd: int = _libc.syscall(
         ctypes.c_long(_OPEN_TREE),
-        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_int(directory),
         os.fsencode(path),
-        ctypes.c_uint(_OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC),
+        ctypes.c_uint(_OPEN_TREE_CLONE | _AT_RECURSIVE | _AT_EMPTY_PATH | os.O_CLOEXEC),
     )
     if fd < 0:
         _raise(path)

@@ -2,9 +2,9 @@
 # Copyright: plugind.engine contributors
 """One file written to a directory and read back, to see whether a mounted volume does what it is for.
 
-A plugin chose the directory and owns what leads there, so its path is looked up below a root that it
-cannot leave. The file system may hang (FUSE, NFS), and a thread in it cannot be ended: the work is a
-daemon thread of its own, which costs no place among the others and keeps no process from ending.
+A plugin chose the directory and owns what leads there: see beneath.py. The file system may hang (FUSE,
+NFS), and a thread in it cannot be ended: the work is a daemon thread of its own, which costs no place
+among the others and keeps no process from ending.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 from plugind import errors
-from plugind.host import fs, libc
+from plugind.host import beneath, fs
+from plugind.model.mountpoint import Mountpoint
 
 _NAME = ".plugind-verify-"
 _SIZE = 4096
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-async def try_out(root: Path, path: str, *, timeout: float) -> None:
-    """Write a file into directory `path` below `root`, flush it, read it back, remove it.
+async def try_out(mountpoint: Mountpoint, *, timeout: float) -> None:
+    """Write a file into a directory, flush it, read it back, remove it.
 
     System says which step failed; Unavailable that it did not end within `timeout` seconds. The
     file may be left then.
@@ -45,7 +44,7 @@ async def try_out(root: Path, path: str, *, timeout: float) -> None:
     def work() -> None:
         failure: errors.PlugindError | None = None
         try:
-            round_trip(root, path)
+            round_trip(mountpoint)
         except errors.PlugindError as exc:
             failure = exc
         except Exception as exc:  # noqa: BLE001 - else whoever waits would never know
@@ -63,20 +62,11 @@ async def try_out(root: Path, path: str, *, timeout: float) -> None:
         ) from None
 
 
-def round_trip(root: Path, path: str) -> None:
+def round_trip(mountpoint: Mountpoint) -> None:
     """Do it. Blocking."""
     content = secrets.token_bytes(_SIZE)
-    name = _NAME + secrets.token_hex(8)
-    directory = _open(root, path)
-    try:
-        try:
-            _write(directory, name, content)
-            found = _read(directory, name)
-        finally:
-            with _doing("remove a file from the volume"), contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=directory)
-    finally:
-        os.close(directory)
+    with beneath.opened(mountpoint) as place:
+        found = _there_and_back(place.fd, content)
     if found != content:
         raise errors.System(
             f"the volume does not keep what is written: of {_SIZE} bytes {len(found)} came back"
@@ -84,13 +74,14 @@ def round_trip(root: Path, path: str) -> None:
         )
 
 
-def _open(root: Path, path: str) -> int:
-    with _doing(f'open "{path}" of the mounted volume'):
-        root_fd = os.open(root, _DIRECTORY)
-        try:
-            return libc.open_in_root(root_fd, path, _DIRECTORY)
-        finally:
-            os.close(root_fd)
+def _there_and_back(directory: int, content: bytes) -> bytes:
+    name = _NAME + secrets.token_hex(8)
+    try:
+        _write(directory, name, content)
+        return _read(directory, name)
+    finally:
+        with _doing("remove a file from the volume"), contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
 
 
 def _write(directory: int, name: str, content: bytes) -> None:

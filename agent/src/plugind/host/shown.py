@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 
 from plugind import errors
-from plugind.host import binds, mounts
+from plugind.host import binds, libc, mounts
 
 
 def lay(place: Path) -> None:
@@ -39,7 +39,8 @@ def _attach(source: Path, place: Path) -> None:
     try:
         fd = os.open(place, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            binds.attach(source, fd, read_only=True, propagation="shared")
+            tree = libc.clone_tree(str(source))
+            binds.attach(tree, fd, read_only=True, propagation="shared")
         finally:
             os.close(fd)
     except OSError as exc:

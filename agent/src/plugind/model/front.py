@@ -249,6 +249,11 @@ def mountpoint_of(reply: Reply) -> str:
     return _text(field(answer, "Mountpoint")) if isinstance(answer, dict) else ""
 
 
+def with_mountpoint(reply: Reply, path: str) -> Reply:
+    """Return an answer to Mount with another path in it."""
+    return document({**parse(reply.content), "Mountpoint": path})
+
+
 def parse(content: bytes) -> Any:
     """Return the first JSON value, as Go's decoder does; None if there is none."""
     try:

@@ -51,6 +51,11 @@ class ContainerDirs:
         """The container's root file system."""
         return self.root / "merged"
 
+    @property
+    def volumes(self) -> Path:
+        """Where its volumes are shown to the runtime while it is created."""
+        return self.root / "volumes"
+
     def file(self, name: str) -> Path:
         """One of FILES."""
         return self.root / "etc" / name

@@ -13,6 +13,7 @@ import pytest
 from plugind import errors
 from plugind.host import binds, libc, mounts
 from plugind.model.host_mount import Source
+from plugind.model.mountpoint import Mountpoint
 
 root = pytest.mark.root
 TABLE = mounts.parse_mountinfo(
@@ -55,9 +56,16 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     mounts.unmount_tree(source)
 
 
+def show(source: Path, target: Path, *, read_only: bool, propagation: str) -> None:
+    binds.bind(
+        Mountpoint(root=str(source)), target, located=source, read_only=read_only,
+        propagation=propagation,
+    )  # fmt: skip
+
+
 def bind(base: Path, *, read_only: bool = False, propagation: str = "rprivate") -> mounts.Mount:
     target = base / "target"
-    binds.bind(base / "source", target, read_only=read_only, propagation=propagation)
+    show(base / "source", target, read_only=read_only, propagation=propagation)
     return mounts.stack_at(target, mounts.read_mounts())[-1]
 
 
@@ -124,11 +132,11 @@ def test_a_mount_of_somebody_elses_below_is_named(tmpfs: Path) -> None:
 def test_no_link_leads_to_where_something_is_mounted(tmpfs: Path) -> None:
     (tmpfs / "link").symlink_to(tmpfs / "target")
     with pytest.raises(errors.Conflict, match="a symbolic link leads there"):
-        binds.bind(tmpfs / "source", tmpfs / "link", read_only=False, propagation="private")
+        show(tmpfs / "source", tmpfs / "link", read_only=False, propagation="private")
     with pytest.raises(errors.System, match="No such file"):
-        binds.bind(tmpfs / "source", tmpfs / "gone", read_only=False, propagation="private")
-    with pytest.raises(errors.System, match=r'cannot mount ".*/gone" at ".*/target": No such'):
-        binds.bind(tmpfs / "gone", tmpfs / "target", read_only=False, propagation="private")
+        show(tmpfs / "source", tmpfs / "gone", read_only=False, propagation="private")
+    with pytest.raises(errors.System, match=r'cannot open ".*/gone": No such'):
+        show(tmpfs / "gone", tmpfs / "target", read_only=False, propagation="private")
     assert mounts.mounts_under(tmpfs / "target") == []
 
 

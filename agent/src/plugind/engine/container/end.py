@@ -23,6 +23,10 @@ async def remove_ended(engine: Engine, entry: ContainerEntry) -> None:
 
 async def release(engine: Engine, entry: ContainerEntry, *, forget: bool = False) -> None:
     """Give back what a run held: volumes, then the root file system. Safe to call twice."""
+    try:
+        await container_volumes.hide(engine, entry.container)
+    except errors.PlugindError as exc:
+        log.error(f"cannot hide a container's volumes: {exc}", container=entry.container.id)
     await container_volumes.unmount_all(engine, entry.container, forget=forget)
     dirs = engine.containers.store.dirs(entry.container.id)
     try:

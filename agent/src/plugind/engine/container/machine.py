@@ -4,14 +4,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
 from pathlib import Path
 
 from plugind import errors
 from plugind.engine.container_ports import Dirs
-from plugind.host import facts, fs, libc, mounts, overlay, rootfs, users
+from plugind.host import (
+    beneath,
+    binds,
+    copying,
+    facts,
+    fs,
+    libc,
+    mounts,
+    overlay,
+    rootfs,
+    users,
+)
+from plugind.model.mountpoint import Mountpoint
 from plugind.model.settings import Settings
 from plugind.spec.container import UserIds
 
@@ -93,16 +103,32 @@ class ContainerMachine:
             os.close(found)
         return path if any(path.iterdir()) else None
 
-    def copy_up(self, content: Path, volume: Path) -> None:
+    def copy_up(self, content: Path, volume: Mountpoint) -> None:
         """Copy an image's directory into a volume, if that is empty; owner and mode as well."""
-        if any(volume.iterdir()):
-            return
-        overlay.copy_tree(str(content), volume)
-        status = content.stat()
-        with contextlib.suppress(PermissionError):  # a file system without owners (FUSE, CIFS)
-            os.chown(volume, status.st_uid, status.st_gid)
-            os.chmod(volume, stat.S_IMODE(status.st_mode))
-        fs.sync_tree(volume)
+        with beneath.opened(volume) as place:
+            copying.fill(content, place.fd)
+
+    def show_volume(self, volume: Mountpoint, dirs: Dirs, number: int) -> Path:
+        """Bind what is open, not what a path names by the time when the runtime looks."""
+        target = dirs.volumes / str(number)
+        try:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with beneath.opened(volume) as source:
+                place = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    tree = libc.clone_tree("", source.fd)
+                    binds.attach(tree, place, read_only=False, propagation="rprivate")
+                finally:
+                    os.close(place)
+        except OSError as exc:
+            raise errors.System(f'cannot show "{volume}" at "{target}": {exc.strerror}') from exc
+        return target
+
+    def hide_volumes(self, dirs: Dirs) -> None:
+        """Unmount and remove the places."""
+        if dirs.volumes.exists():
+            mounts.unmount_tree(dirs.volumes)
+            fs.remove_tree(dirs.volumes)
 
 
 def _read(path: Path, default: bytes) -> bytes:

@@ -104,6 +104,7 @@ async def _run(engine: Engine, entry: ContainerEntry, spec: dict[str, Any]) -> N
         ) from exc
     entry.process = made
     checkpoint.checkpoint("container-start:after-create")
+    await container_volumes.hide(engine, container)
     console = made.connect()
     if console is None:
         raise errors.System("the container ended while it was being created")

@@ -3,7 +3,8 @@
 """A container's volumes: made at its creation, mounted while it runs, held in its name.
 
 create   each volume is created unless it exists; an empty one gets what the image has there
-start    VolumeDriver.Mount, holder = the container's id
+start    VolumeDriver.Mount, holder = the container's id; shown to the runtime at a place of ours,
+         because its driver owns the path that it answers and what is on it
 exit     VolumeDriver.Unmount; what could not be unmounted keeps its reference, and is tried
          again when the container is removed
 """
@@ -51,7 +52,8 @@ async def copy_up(engine: Engine, container: Container, image: Path) -> None:
             continue
         path = await mounting.mount_volume(engine, mount.source, container.id)
         try:
-            await asyncio.to_thread(host.copy_up, content, Path(path))
+            volume = drivers.mountpoint_of(engine, mount.source, path)
+            await asyncio.to_thread(host.copy_up, content, volume)
         except OSError as exc:
             raise errors.System(f"cannot copy to volume {mount.source}: {exc.strerror}") from exc
         finally:
@@ -59,13 +61,26 @@ async def copy_up(engine: Engine, container: Container, image: Path) -> None:
 
 
 async def mount_all(engine: Engine, container: Container) -> dict[str, str]:
-    """Mount every volume of a container; return where, by target. The caller unwinds."""
+    """Mount every volume of a container; return where the runtime finds it, by target.
+
+    The caller unwinds, and calls `hide` as soon as the runtime has what it needs.
+    """
     places = {}
-    for mount in container.mounts:
+    dirs = engine.containers.store.dirs(container.id)
+    for number, mount in enumerate(container.mounts):
         if mount.type == VOLUME:
             path = await mounting.mount_volume(engine, mount.source, container.id)
-            places[mount.target] = path
+            volume = drivers.mountpoint_of(engine, mount.source, path)
+            host = engine.containers.host
+            shown = await asyncio.to_thread(host.show_volume, volume, dirs, number)
+            places[mount.target] = str(shown)
     return places
+
+
+async def hide(engine: Engine, container: Container) -> None:
+    """Take the places away at which volumes were shown: a driver could not unmount for good else."""
+    dirs = engine.containers.store.dirs(container.id)
+    await asyncio.to_thread(engine.containers.host.hide_volumes, dirs)
 
 
 async def unmount_all(engine: Engine, container: Container, *, forget: bool = False) -> None:

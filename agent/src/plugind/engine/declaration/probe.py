@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from plugind import checkpoint, errors, log
 from plugind.engine import ending, lookup
@@ -141,10 +140,7 @@ async def _use(
     checkpoint.checkpoint("probe:after-mount")
     if given_up.is_set():
         return
-    # Inside the plugin's own file system, where alone its links mean something.
-    plugin_dir = engine.layout.plugin_dir(entry.plugin.id)
-    part, _, path = mountpoint.removeprefix(f"{plugin_dir}/").partition("/")
-    await roundtrip.try_out(Path(plugin_dir, part), path or ".", timeout=timeout)
+    await roundtrip.try_out(drivers.mountpoint_of(engine, name, mountpoint), timeout=timeout)
     await mounting.unmount_volume(engine, name, HOLDER)
     await volumes.remove_volume(engine, name, force=False)
 

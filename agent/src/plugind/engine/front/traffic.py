@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from plugind import checkpoint, errors, log
 from plugind.engine import ending, sealing
 from plugind.engine.context import Engine, Front
-from plugind.engine.volume import drivers, listing, volumes
+from plugind.engine.volume import drivers, listing, mounting, volumes
 from plugind.model import front as front_
 from plugind.model import publishing
 from plugind.model.front import Reply
@@ -189,6 +189,8 @@ async def mount(call: Call) -> Reply:
         path = front_.mountpoint_of(reply)
         if reply.is_success and not path:
             raise errors.System("the driver answered no mountpoint")
+        if reply.is_success:
+            reply = front_.with_mountpoint(reply, await _locate(call, handle, path))
     except errors.PlugindError:
         await _save(call, before)
         raise
@@ -200,6 +202,18 @@ async def mount(call: Call) -> Reply:
     await _save(call, (*others, replace(ref, mountpoint=path)))
     engine.events.volume("mount", name, call.driver, container=holder, destination=path)
     return reply
+
+
+async def _locate(call: Call, handle: drivers.Driver, path: str) -> str:
+    """Return the path without links; if that cannot be, the driver is told to unmount."""
+    try:
+        return await mounting.locate(call.engine, call.volume.name, path)
+    except errors.System as exc:
+        try:
+            await handle.calls.unmount(call.volume.name, call.volume.id)
+        except errors.PlugindError as left:
+            raise errors.System(f"{exc}; and it is left mounted: {left}") from exc
+        raise
 
 
 async def unmount(call: Call) -> Reply:

@@ -17,8 +17,10 @@ from plugind.engine.context import Engine, Entry
 from plugind.engine.ports import PluginSocket
 from plugind.engine.volume.guarded import GuardedDriver
 from plugind.engine.volume.local import LocalDriver
+from plugind.model import mountpoint as mountpoint_
 from plugind.model import volume as volume_
 from plugind.model.lifecycle import PluginState
+from plugind.model.mountpoint import Mountpoint
 from plugind.model.volume import LOCAL, DriverVolume, MountRef
 from plugind.rpc.volume import VolumeDriver
 
@@ -111,6 +113,22 @@ def of_entry(engine: Engine, entry: Entry) -> Driver:
         entry=entry,
         socket=entry.socket,
         root=PurePosixPath(engine.layout.plugin_dir(entry.plugin.id)),
+    )
+
+
+def mountpoint_of(engine: Engine, name: str, path: str) -> Mountpoint:
+    """Return a path on the host that the driver of volume `name` has answered, to be opened."""
+    driver = engine.volumes[name].driver
+    if driver == LOCAL:
+        return Mountpoint(root=path)
+    entry = lookup_entry(engine, driver)
+    if entry is None:
+        raise errors.NotFound(f'plugin "{driver}" not found')
+    return mountpoint_.of_plugin(
+        path,
+        plugin_root=str(engine.layout.plugin_dir(entry.plugin.id)),
+        propagated_mount=entry.plugin.config.propagated_mount,
+        mounts=entry.plugin.settings.mounts,
     )
 
 

@@ -32,6 +32,9 @@ from plugind.model.plugin import Plugin
 from plugind.model.volume import LOCAL, MountRef
 from plugind.store import host_mounts as store
 
+#: What is mounted somewhere, and whether it is read-only.
+Seen = tuple[Source, bool]
+
 
 async def mount_on_host(
     engine: Engine, wanted: HostMount, *, allow_nonempty: bool = False
@@ -219,10 +222,12 @@ async def _make(engine: Engine, mount: HostMount) -> None:
 async def _ensure(engine: Engine, mount: HostMount, *, replayed: bool = False) -> None:
     """Bring volume, directory and bind to what the record says."""
     path = Path(mount.path)
-    source = Path(await mounting.mount_volume(engine, mount.volume, holder_.of_mount(mount.path)))
+    answer = await mounting.mount_volume(engine, mount.volume, holder_.of_mount(mount.path))
     checkpoint.checkpoint("host-mount:after-volume")
+    source = drivers.mountpoint_of(engine, mount.volume, answer)
+    located = await asyncio.to_thread(engine.host.locate, source)
     table = await asyncio.to_thread(engine.host.mount_table)
-    shown = binds.source_of(source, table)
+    shown = binds.source_of(located, table)
     state = host_mount.state(mount, _stack(path, table), shown, _own(engine, table))
     if state == COVERED:
         top = stack_at(path, table)[-1]
@@ -244,12 +249,13 @@ async def _ensure(engine: Engine, mount: HostMount, *, replayed: bool = False) -
             engine.host.bind,
             source,
             path,
+            located=located,
             read_only=mount.read_only,
             propagation=mount.propagation,
         )
         checkpoint.checkpoint("host-mount:after-bind")
         attributes = {"replayed": "true"} if replayed else {}
-        _tell(engine, "attach", mount, source=str(source), **attributes)
+        _tell(engine, "attach", mount, source=str(located), **attributes)
     engine.host_mount_errors.pop(mount.path, None)
 
 
@@ -258,7 +264,7 @@ async def _unmake(engine: Engine, mount: HostMount, *, force: bool) -> str:
     table = await asyncio.to_thread(engine.host.mount_table)
     stack = _stack(path, table)
     own = _own(engine, table)
-    state = host_mount.state(mount, stack, await _shown(engine, mount, table), own)
+    state = host_mount.state(mount, stack, await _shown(engine, mount, stack, table), own)
     if state == COVERED and any(host_mount.is_own(mount, source, own) for source, _ in stack):
         top = stack_at(path, table)[-1]
         raise errors.Conflict(
@@ -320,18 +326,28 @@ async def _forget(engine: Engine, mount: HostMount) -> None:
     engine.host_mount_errors.pop(mount.path, None)
 
 
-async def _shown(engine: Engine, mount: HostMount, table: list[Mount]) -> Source | None:
+async def _shown(
+    engine: Engine, mount: HostMount, stack: list[Seen], table: list[Mount]
+) -> Source | None:
     """Return what should be seen at the path, None if the driver has nothing mounted now."""
     ref = await _reference(engine, mount)
     if ref is None or not ref.mountpoint or await _why_not_ready(engine, mount):
         return None
-    return binds.source_of(Path(ref.mountpoint), table)
+    shown = binds.source_of(Path(ref.mountpoint), table)
+    if not stack or stack[-1][0] == shown:
+        return shown
+    # It may be a symbolic link. Only now, because opening it can take a file system's time.
+    source = drivers.mountpoint_of(engine, mount.volume, ref.mountpoint)
+    try:
+        return binds.source_of(await asyncio.to_thread(engine.host.locate, source), table)
+    except errors.System:
+        return None
 
 
 async def _show(engine: Engine, mount: HostMount, table: list[Mount]) -> dict[str, Any]:
     stack = _stack(Path(mount.path), table)
     try:
-        shown = await _shown(engine, mount, table)
+        shown = await _shown(engine, mount, stack, table)
         why = await _why_not_ready(engine, mount)
     except errors.PlugindError as exc:
         shown, why = None, str(exc)
@@ -344,7 +360,7 @@ async def _show(engine: Engine, mount: HostMount, table: list[Mount]) -> dict[st
     return mount.to_json(state=state, error=error)
 
 
-def _stack(path: Path, table: list[Mount]) -> list[tuple[Source, bool]]:
+def _stack(path: Path, table: list[Mount]) -> list[Seen]:
     return [
         (Source(device=m.device, root=m.root), "ro" in m.options) for m in stack_at(path, table)
     ]

@@ -41,6 +41,27 @@ async def mount_volume(engine: Engine, name: str, holder: str) -> str:
     return path
 
 
+async def mount_for_client(engine: Engine, name: str, holder: str) -> str:
+    """Mount as `mount_volume` does, for somebody outside; the path that is returned has no links.
+
+    What the driver does to it later is beyond us: whoever uses a path follows what is there then.
+    """
+    held = any(ref.holder == holder for ref in await volumes.mounts(engine, name))
+    path = await mount_volume(engine, name, holder)
+    try:
+        return await locate(engine, name, path)
+    except errors.System as exc:
+        if not held:
+            await unmount_volume(engine, name, holder, reason=exc.message)
+        raise errors.System(f"cannot mount volume {name}: {exc}") from exc
+
+
+async def locate(engine: Engine, name: str, path: str) -> str:
+    """Return a path that the driver of a volume has answered with its links resolved."""
+    source = drivers.mountpoint_of(engine, name, path)
+    return str(await asyncio.to_thread(engine.host.locate, source))
+
+
 async def unmount_volume(engine: Engine, name: str, holder: str, *, reason: str = "") -> None:
     """Undo `mount_volume`; NotFound if that holder has no mount of the volume.
 

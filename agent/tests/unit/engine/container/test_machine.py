@@ -14,6 +14,7 @@ import pytest
 from plugind import errors
 from plugind.engine.container.machine import ContainerMachine
 from plugind.host import mounts
+from plugind.model.mountpoint import Mountpoint
 from plugind.spec.container import UserIds
 from plugind.store.containers import ContainerDirs
 
@@ -104,9 +105,31 @@ def test_copying_into_an_empty_volume(image: Path, tmp_path: Path) -> None:
     machine = ContainerMachine()
     volume = tmp_path / "volume"
     volume.mkdir()
-    machine.copy_up(image / "data", volume)
+    machine.copy_up(image / "data", Mountpoint(root=str(volume)))
     assert (volume / "deep" / "file").read_text() == "x"
     assert stat.S_IMODE(volume.stat().st_mode) == 0o750
     (volume / "deep" / "file").write_text("changed")
-    machine.copy_up(image / "data", volume)
+    machine.copy_up(image / "data", Mountpoint(root=str(volume)))
     assert (volume / "deep" / "file").read_text() == "changed"
+
+
+@pytest.mark.root
+@needs_root
+def test_volumes_are_shown_and_hidden(dirs: ContainerDirs, tmp_path: Path) -> None:
+    machine = ContainerMachine()
+    for name in ("volume", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    (tmp_path / "link").symlink_to("/volume")
+    shown = machine.show_volume(Mountpoint(root=str(tmp_path), path="link"), dirs, 0)
+    (tmp_path / "volume").rename(tmp_path / "aside")
+    (tmp_path / "volume").symlink_to(tmp_path / "other")
+    assert shown == dirs.volumes / "0"
+    assert (shown / "file").read_text() == "volume"
+    with pytest.raises(errors.System, match=r'cannot open ".*/nosuch"'):
+        machine.show_volume(Mountpoint(root=str(tmp_path / "nosuch")), dirs, 1)
+    for _ in range(2):
+        machine.hide_volumes(dirs)
+        assert not dirs.volumes.exists()
+        assert not mounts.mounts_under(dirs.root)
+    assert (tmp_path / "aside" / "file").exists()
