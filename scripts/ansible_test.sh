@@ -23,8 +23,8 @@ tar -xzf "$WORK"/dist/*.tar.gz -C "$TREE"
 # Part of the check, not of the product. The other tests of tests/unit need the agent or the repository, and pytest
 # runs them without ansible-test; what they are written like is ruff's business.
 cp -a tests/config.yml tests/sanity "$TREE/tests/"
+cp -a tests/unit/plugins tests/unit/requirements.txt "$TREE/tests/unit/"
 if [ "$command" = units ]; then
-    cp -a tests/unit/plugins tests/unit/requirements.txt "$TREE/tests/unit/"
     # It needs the agent's helpers.
     rm "$TREE/tests/unit/plugins/plugin_utils/test_report.py"
 fi
