@@ -228,3 +228,18 @@ async def test_no_such_image_is_said_in_dockers_words(room: Room) -> None:
     assert str(caught.value) == (
         f"manifest for {ref.familiar} not found: manifest unknown: manifest unknown"
     )
+
+
+async def test_credentials_are_checked_when_asked(room: Room) -> None:
+    await room.client.log_in(room.host, room.credentials)
+    wrong = Credentials(username=TESTER.username, password="hunter2")
+    if room.credentials is None:
+        await room.client.log_in(room.host, wrong)  # nobody asks for them
+        return
+    for credentials in (wrong, None):
+        with pytest.raises(errors.Unauthorized) as caught:
+            await room.client.log_in(room.host, credentials)
+        assert room.host in str(caught.value)
+        assert "hunter2" not in str(caught.value)
+    # What was good is asked again, too.
+    await room.client.log_in(room.host, room.credentials)

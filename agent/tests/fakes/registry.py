@@ -238,11 +238,14 @@ class FakeRegistry:
             return None
         scopes = self.tokens.get(given.removeprefix("Bearer "), [])
         path = request.match_info.get("path", "")
+        if not path and given.removeprefix("Bearer ") in self.tokens:
+            return None  # /v2/ itself wants to know who asks, nothing else
         if "*" in scopes or any(_grants(scope, path, push) for scope in scopes):
             return None
         wanted = f"repository:{path}:{'pull,push' if push else 'pull'}"
         realm = self.realm or f"{self.url}/token"
-        challenge = f'Bearer realm="{realm}",service="fake, registry",scope="{wanted}"'
+        challenge = f'Bearer realm="{realm}",service="fake, registry"'
+        challenge += f',scope="{wanted}"' if path else ""
         return _error(
             401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": challenge}
         )

@@ -356,6 +356,9 @@ class FakeStories(FakeContainers):
                 return one
         raise errors.NotFound(f"No such image: {text}")
 
+    async def log_in(self, engine, credentials):
+        self._note("log_in", domain=credentials.domain, credentials=credentials)
+
     async def resolve(self, engine, ref, credentials):
         self._note("resolve", ref=str(ref), credentials=credentials)
         descriptor = manifest.Descriptor(

@@ -42,6 +42,7 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/info",                           READ,  STOP,   system.info),
     ("GET",    "/events",                         READ,  STOP,   system.events),
     ("GET",    "/distribution/{name}/json",       READ,  STOP,   system.distribution),
+    ("POST",   "/auth",                           READ,  STOP,   system.log_in),
     ("GET",    "/system/df",                      READ,  STOP,   system.disk_usage),
 
     ("GET",    "/containers/json",                READ,  STOP,   containers.list_containers),
@@ -72,6 +73,7 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("POST",   "/containers/{name}/update",       WRITE, STOP,   containers.unserved),
 
     ("GET",    "/networks",                       READ,  STOP,   system.empty_list),
+    ("POST",   "/networks/prune",                 WRITE, FINISH, system.prune_networks),
     ("GET",    "/networks/{name}",                READ,  STOP,   system.no_network),
 
     ("GET",    "/plugins",                        READ,  STOP,   plugins.list_plugins),
@@ -100,6 +102,7 @@ ROUTES: tuple[tuple[str, str, Access, Gone, Handler], ...] = (
     ("GET",    "/images/{name}/get",              READ,  STOP,   images.unsupported),
     ("GET",    "/images/{name}/history",          READ,  STOP,   images.unsupported),
     ("POST",   "/images/{name}/push",             WRITE, STOP,   images.unsupported),
+    ("POST",   "/build/prune",                    WRITE, FINISH, system.prune_builds),
     ("POST",   "/build",                          WRITE, STOP,   images.unsupported),
     ("POST",   "/commit",                         WRITE, STOP,   images.unsupported),
 

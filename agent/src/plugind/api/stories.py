@@ -92,6 +92,7 @@ __all__ = [
     "list_plugins",
     "list_volumes",
     "load_images",
+    "log_in",
     "mount_for_client",
     "mount_on_host",
     "prune_containers",
@@ -126,6 +127,11 @@ def subscribe(
 ) -> AbstractContextManager[AsyncIterator[Event]]:
     """Listen to the engine's events."""
     return engine.events.subscribe(since_ns=since_ns, until_ns=until_ns)
+
+
+async def log_in(engine: Engine, credentials: Credentials) -> None:
+    """Return if the credentials' registry accepts them; they are neither kept nor logged."""
+    await engine.registry.log_in(credentials.domain, credentials)
 
 
 async def resolve(engine: Engine, ref: Reference, credentials: Credentials | None) -> Manifest:

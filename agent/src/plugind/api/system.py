@@ -18,6 +18,7 @@ from plugind.api import images as image_routes
 from plugind.api.call import Call, Server
 from plugind.model import event, reference
 from plugind.model.event import Event
+from plugind.registry import credentials
 
 _GO_ARCH = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 _PING_HEADERS = {
@@ -28,6 +29,11 @@ _PING_HEADERS = {
 }
 # Filters that Docker knows for things this engine never has: they match nothing.
 _EVENT_FILTERS = (*event.FILTERS, "config", "network", "node", "secret", "service")
+
+_PRUNE_FILTERS = ("label", "label!", "until")
+_BUILD_FILTERS = (
+    *_PRUNE_FILTERS, "description", "id", "inuse", "parent", "private", "shared", "type",
+)  # fmt: skip
 
 
 def detect_server(version: str) -> Server:
@@ -103,6 +109,16 @@ async def distribution(call: Call) -> web.Response:
     return wire.json_response({"Descriptor": descriptor, "Platforms": []})
 
 
+async def log_in(call: Call) -> web.Response:
+    """Check credentials with their registry, for `docker login`; the client keeps them itself."""
+    document = await call.object()
+    found = credentials.from_document(document)
+    if found is None:
+        raise errors.InvalidParameter("cannot log in: neither a user's name nor a token is given")
+    await call.stories.log_in(call.engine, found)
+    return wire.json_response({"Status": "Login Succeeded", "IdentityToken": ""})
+
+
 async def disk_usage(call: Call) -> web.Response:
     """Answer `docker system df`: images, and volumes, whose size nobody has measured."""
     everything: frozenset[str] = frozenset()
@@ -131,6 +147,18 @@ async def empty_list(call: Call) -> web.Response:
 async def no_network(call: Call) -> NoReturn:
     """Inspect a network."""
     raise errors.NotFound(f"network {call.name} not found")
+
+
+async def prune_networks(call: Call) -> web.Response:
+    """Remove unused networks: there are none; `docker system prune` asks all the same."""
+    filters.parse(call.query.get("filters", ""), _PRUNE_FILTERS)
+    return wire.json_response({"NetworksDeleted": None})
+
+
+async def prune_builds(call: Call) -> web.Response:
+    """Remove what builds have left: there are none."""
+    filters.parse(call.query.get("filters", ""), _BUILD_FILTERS)
+    return wire.json_response({"CachesDeleted": None, "SpaceReclaimed": 0})
 
 
 async def _render_events(

@@ -82,6 +82,10 @@ class Registry(Protocol):
         """Upload the manifest under the tag of `ref`; return the digest the registry gave it."""
         ...
 
+    async def log_in(self, domain: str, credentials: Credentials | None) -> None:
+        """Return if the registry accepts the credentials now; Unauthorized has its words."""
+        ...
+
     async def close(self) -> None:
         """Close connections."""
         ...

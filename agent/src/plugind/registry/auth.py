@@ -101,6 +101,7 @@ def authorize(
 ) -> Flow:
     """Answer the challenges of the registry `host`. Bearer is preferred, as in Docker.
 
+    `scope` "" asks for a token that says who it is, and allows nothing.
     `may_send(url)` says whether something confidential may go there.
     """
     by_scheme = {challenge.scheme: challenge for challenge in challenges}
@@ -139,7 +140,8 @@ def _fetch_token(
             "loopback nor configured as insecure"
         )
     asked = challenge.parameters.get("scope", "").split()
-    response = yield _token_request(realm, service, sorted({scope, *asked}), credentials)
+    scopes = sorted({scope, *asked} - {""})
+    response = yield _token_request(realm, service, scopes, credentials)
     if response.status == 400 and asked:
         # Token servers exist that know no class of repository (docker_auth #269): they refuse the
         # whole request for Docker's own scope. What the registry itself asked for is enough.

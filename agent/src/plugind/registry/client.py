@@ -132,8 +132,7 @@ class RegistryClient(operations.Operations):
     async def _exchange(self, endpoint: Endpoint, call: Call) -> transfer.Answer:
         """Ask one endpoint; an answer that the call does not expect is an error."""
         credentials = None if endpoint.mirror else call.credentials
-        scope = auth.compute_scope(call.ref.path, push=call.push)
-        key = (endpoint.url, scope, credentials)
+        key = (endpoint.url, call.scope, credentials)
         answer = await self._send(endpoint, call, self._authorizations.get(key))
         # A storage server that the registry redirected to gets no Authorization, asked or not.
         if answer.status == 401 and endpoints.same_origin(answer.url, endpoint.url):
@@ -141,14 +140,15 @@ class RegistryClient(operations.Operations):
             self._authorizations.pop(key, None)
             flow = auth.authorize(
                 answer.challenges(),
-                scope,
+                call.scope,
                 credentials,
                 host=endpoint.host,
                 may_send=self._endpoints.may_send,
             )
             authorization = await self._carry_out(flow)
             answer = await self._send(endpoint, call, authorization)
-            if answer.status != 401:
+            # Who logs in wants to know whether the credentials are good now.
+            if answer.status != 401 and call.scope:
                 self._remember(key, authorization)
         # What a mirror lacks or refuses, the registry may have.
         if answer.status in call.expect and not (endpoint.mirror and answer.status >= 400):

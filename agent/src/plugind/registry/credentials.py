@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from plugind.model.credentials import Credentials
@@ -20,7 +21,11 @@ HEADER = "X-Registry-Auth"
 
 def parse_header(value: str | None) -> Credentials | None:
     """Decode the header's value; None if there are no credentials in it."""
-    document = _decode(value or "")
+    return from_document(_decode(value or ""))
+
+
+def from_document(document: Mapping[str, Any]) -> Credentials | None:
+    """Return the credentials in an AuthConfig whose keys are in lower case; None if it has none."""
     username, password = _text(document, "username"), _text(document, "password")
     pair = _decode_pair(_text(document, "auth"))
     if pair is not None and not username:
@@ -64,7 +69,7 @@ def _base64(text: str) -> bytes:
     return base64.b64decode(padded, altchars=b"-_", validate=True)
 
 
-def _text(document: dict[str, Any], key: str) -> str:
+def _text(document: Mapping[str, Any], key: str) -> str:
     value = document.get(key, "")
     # JSON can spell half a surrogate pair; no header can carry it.
     sendable = isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)

@@ -7,6 +7,7 @@
     open_blob      GET blobs/<digest>, streamed, resumed
     push_blob      HEAD blobs/<digest>, POST blobs/uploads/, PUT <Location>?digest=
     push_manifest  PUT manifests/<tag>
+    log_in         GET /v2/
 
 How a call is carried out (endpoints, authorization, redirects, connections) is `client`'s.
 """
@@ -26,7 +27,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor, Index, Kind, Manifest, Platform
 from plugind.model.reference import DEFAULT_TAG, Reference
-from plugind.registry import answers, transfer
+from plugind.registry import answers, auth, transfer
 from plugind.registry.endpoints import Endpoint, Endpoints, add_query
 from plugind.registry.transfer import Answer
 
@@ -52,10 +53,28 @@ class Call:
     push: bool = False
     expect: tuple[int, ...] = (200,)
 
+    @property
+    def scope(self) -> str:
+        """What it needs the right to; "" if that is nothing but to be known."""
+        return auth.compute_scope(self.ref.path, push=self.push)
+
     def url(self, endpoint: Endpoint) -> str:
         """Return the URL of this call at `endpoint`."""
         below = f"{endpoint.url}/v2/{self.ref.path}/{self.path}"
         return self.path if "://" in self.path else below
+
+
+class Login(Call):
+    """A call of no repository's: whether the registry knows who asks."""
+
+    @property
+    def scope(self) -> str:
+        """None."""
+        return ""
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Return the base of the API."""
+        return f"{endpoint.url}/v2/"
 
 
 class Operations(abc.ABC):
@@ -208,6 +227,21 @@ class Operations(abc.ABC):
             if given := answer.headers.get("Docker-Content-Digest"):
                 manifest.digest.require(_parse_digest(given, call.what), f"manifest of {ref}")
         return manifest.digest
+
+    async def log_in(self, domain: str, credentials: Credentials | None) -> None:
+        """Return if the registry accepts the credentials; Unauthorized has its words.
+
+        One that asks nobody for credentials accepts all of them.
+        """
+        call = Login(
+            what=f'log in to registry "{domain}"',
+            ref=Reference(domain, ""),
+            credentials=credentials,
+            path="",
+            push=True,  # no mirror
+        )
+        async with self._request(call):
+            return
 
 
 def _manifest_call(ref: Reference, credentials: Credentials | None) -> Call:

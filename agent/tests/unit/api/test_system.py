@@ -45,6 +45,16 @@ GET system/df                200  .Volumes.0.UsageData.Size=-1  .LayersSize=0  .
 GET distribution/a/b/json    200  .Descriptor.mediaType=~manifest.v2  .Platforms=[]
 GET distribution/A/json      400  .message=~invalid reference format
 
+POST auth <{"username": "u", "password": "p"}  200  .Status=Login Succeeded  .IdentityToken=
+POST auth <{"serveraddress": "r.example"}  400  .message=~neither a user's name nor a token
+POST auth <[]                400  .message=~object
+
+POST networks/prune          200  .NetworksDeleted=null
+POST networks/prune?filters={"until":["1h"],"label":["a"]}  200  .NetworksDeleted=null
+POST networks/prune?filters={"x":["1"]}  400  .message=invalid filter 'x'
+POST build/prune?all=1&filters={"until":["1h"],"label!":["a"]}  200  .CachesDeleted=null  .SpaceReclaimed=0
+POST build/prune?filters={"x":["1"]}  400  .message=invalid filter 'x'
+
 GET v1.41/                   404  .message=page not found
 GET nosuch                   404  .message=page not found
 POST _ping                   404  .message=page not found
@@ -118,6 +128,17 @@ async def test_distribution_asks_the_registry_with_the_clients_credentials(serve
     [(_, call)] = served.stories.calls
     assert call["ref"] == "docker.io/a/b:1"
     assert call["credentials"].identity_token == "t"
+
+
+async def test_a_login_is_checked_with_the_registry_that_is_named(served):
+    body = b'{"Username": "u", "password": "hunter2", "ServerAddress": "r.example:5000"}'
+    await served.request("POST", "v1.47/auth", body=body)
+    [(_, call)] = served.stories.calls
+    assert call["domain"] == "r.example:5000"
+    assert (call["credentials"].username, call["credentials"].password) == ("u", "hunter2")
+    served.stories.fail["log_in"] = errors.Unauthorized("cannot log in: 401 says the registry")
+    status, _, answer = await served.request("POST", "auth", body=body)
+    assert (status, json.loads(answer)["message"]) == (401, "cannot log in: 401 says the registry")
 
 
 async def test_distribution_passes_the_registrys_error_on(served):

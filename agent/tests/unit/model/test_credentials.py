@@ -36,3 +36,20 @@ def test_two_secrets_differ() -> None:
     """They are keys of the token cache: whoever has another password is somebody else."""
     assert Credentials(username="u", password="a") != Credentials(username="u", password="b")
     assert len({Credentials(username="u"), Credentials(username="u")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [
+        ("", "docker.io"),
+        ("docker.io", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("registry-1.docker.io", "docker.io"),
+        ("registry.example.com", "registry.example.com"),
+        ("https://registry.example.com:5000/v2/", "registry.example.com:5000"),
+        ("http://127.0.0.1:5000", "127.0.0.1:5000"),
+        ("[::1]:5000", "[::1]:5000"),
+    ],
+)
+def test_the_registry_that_they_are_for(address: str, domain: str) -> None:
+    assert Credentials(server_address=address).domain == domain

@@ -281,3 +281,12 @@ def test_secrets_are_not_in_a_repr() -> None:
     request = next(start([BEARER], Credentials(identity_token="hidden")))
     assert "hidden" not in repr(request)
     assert "hidden" not in repr(Response(status=200, body=b"hidden"))
+
+
+def test_who_logs_in_asks_for_no_right() -> None:
+    challenge = Challenge("bearer", {"realm": REALM, "service": "example"})
+    flow = auth.authorize([challenge], "", USER, host="registry.example", may_send=bool)
+    request = next(flow)
+    assert query(request) == {"service": ["example"], "account": ["u"]}
+    assert request.headers == {"Authorization": USER_HEADER}
+    assert finish(flow, token()) == "Bearer t"
