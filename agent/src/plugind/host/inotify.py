@@ -4,6 +4,9 @@
 
 Events queue in the kernel from the moment the watch is made, so nothing that happens between
 looking at a file and waiting for its change is missed.
+
+Closing one waits for a grace period of the kernel's, ten milliseconds or twenty. Nobody has to wait
+for that, least of all the loop, so a thread does it.
 """
 
 from __future__ import annotations
@@ -58,13 +61,15 @@ def watch(directory: Path) -> Iterator[Watch]:
     fd = _libc.inotify_init1(_NONBLOCK | _CLOEXEC)
     if fd < 0:
         raise _error(f"cannot watch {directory}")
+    mask = MODIFY | CREATE | MOVED_TO | CLOSE_WRITE
+    if _libc.inotify_add_watch(fd, os.fsencode(directory), mask) < 0:
+        cause = _error(f"cannot watch {directory}")
+        os.close(fd)
+        raise cause
     try:
-        mask = MODIFY | CREATE | MOVED_TO | CLOSE_WRITE
-        if _libc.inotify_add_watch(fd, os.fsencode(directory), mask) < 0:
-            raise _error(f"cannot watch {directory}")
         yield Watch(fd)
     finally:
-        os.close(fd)
+        asyncio.get_running_loop().run_in_executor(None, os.close, fd)
 
 
 def _resolve(ready: asyncio.Future[None]) -> None:

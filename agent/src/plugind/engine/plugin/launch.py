@@ -75,15 +75,20 @@ async def stop(engine: Engine, entry: Entry) -> int | None:
         await metrics.stop_collecting(engine, entry)
         await entry.socket.close()
         entry.socket = None
-    if entry.container is not None:
-        status = await entry.container.stop(engine.options.stop_grace)
-        entry.forgetting = engine.spawn(
-            ending.to_the_end(_forget(engine, plugin_id, entry.container)), f"forget {plugin_id}"
-        )
+    container = entry.container
+    if container is not None:
+        status = await container.stop(engine.options.stop_grace)
         entry.container = None
     entry.mounted.clear()
-    await logs.end_output(entry)
-    await asyncio.to_thread(_release, engine, entry.plugin)
+    try:
+        await logs.end_output(entry)
+        await asyncio.to_thread(_release, engine, entry.plugin)
+    finally:
+        # Not before the rest: it starts a program, and the loop stands still for that.
+        if container is not None:
+            entry.forgetting = engine.spawn(
+                ending.to_the_end(_forget(engine, plugin_id, container)), f"forget {plugin_id}"
+            )
     return status
 
 
