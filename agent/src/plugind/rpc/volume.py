@@ -153,4 +153,6 @@ def _mountpoint(answer: dict[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     """Return a name or a path; a lone surrogate, which has no UTF-8, is a question mark in it."""
+    if isinstance(value, str) and value.isascii():  # nearly all; a list has thousands
+        return value
     return str(value or "").encode("utf-8", "replace").decode("utf-8")

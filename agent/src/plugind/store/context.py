@@ -6,7 +6,9 @@
                                        |- rootfs/x       extracted as x, and written as x to the layer
                                        `- anything else  ignored, as Docker does
 
-    LayerWriter:  tar bytes -> sha256 (diff_id) -> gzip -> Ingest (digest, size) -> commit
+    LayerWriter:  tar bytes -> batches -> pipe -.          in the caller's thread
+                                                `-> sha256 (diff_id) -> gzip -> Ingest (digest, size)
+                                                           in thread "compress"; then commit
 
 The context is read once; nobody sees the layer or the rootfs unless all of it was good. Compressed
 contexts (`docker plugin create --compress`) work here; Docker Engine itself rejects them.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +33,7 @@ from plugind.store import rootdir, tarentry, untar
 from plugind.store.content import ContentStore
 from plugind.store.decompress import CorruptStream, decompress
 from plugind.store.limits import Limits
+from plugind.store.pipe import Pipe
 from plugind.store.tarentry import Entry
 from plugind.store.tarstream import TarReader
 from plugind.store.tarwriter import Sink, TarWriter
@@ -59,6 +63,10 @@ class LayerWriter:
         self._gzip = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
         self._hash = hashlib.sha256()
         self._batch = bytearray()
+        self._pipe = Pipe()
+        # hashlib, isal and writing release the interpreter, so that extracting goes on meanwhile.
+        self._thread = threading.Thread(target=self._run, name="compress", daemon=True)
+        self._thread.start()
 
     def __enter__(self) -> LayerWriter:
         return self
@@ -69,6 +77,8 @@ class LayerWriter:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._pipe.fail(errors.Unavailable("cannot write the layer: it was given up"))
+        self._thread.join()
         self._cleanup.close()
 
     def write(self, data: bytes | memoryview, /) -> int:
@@ -76,24 +86,31 @@ class LayerWriter:
         self._batch += data
         if len(self._batch) >= _BATCH:
             whole = len(self._batch) - len(self._batch) % _BATCH
-            self._compress(bytes(self._batch[:whole]))
+            with memoryview(self._batch) as batch:
+                for start in range(0, whole, _BATCH):
+                    self._pipe.put(bytes(batch[start : start + _BATCH]))
             del self._batch[:whole]
         return len(data)
 
     def commit(self) -> Layer:
         """Store the blob; return its digests."""
-        self._compress(bytes(self._batch))
+        self._pipe.put(bytes(self._batch))
         self._batch.clear()
+        self._pipe.close()
+        self._thread.join()
+        self._pipe.require_whole()
         self._ingest.write(self._gzip.flush())
         digest = self._ingest.commit()
         diff_id = Digest(self._hash.hexdigest())
         return Layer(digest=digest, size=self._ingest.size, diff_id=diff_id)
 
-    def _compress(self, data: bytes) -> None:
-        for start in range(0, len(data), _BATCH):
-            piece = data[start : start + _BATCH]
-            self._hash.update(piece)
-            self._ingest.write(self._gzip.compress(piece))
+    def _run(self) -> None:
+        try:
+            for piece in self._pipe:
+                self._hash.update(piece)
+                self._ingest.write(self._gzip.compress(piece))
+        except BaseException as exc:  # noqa: BLE001 - it is raised again in the caller's thread
+            self._pipe.fail(exc)
 
 
 def read_context(

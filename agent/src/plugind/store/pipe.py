@@ -56,6 +56,12 @@ class Pipe:
             self._cause = self._cause or cause
             self._changed.notify_all()
 
+    def require_whole(self) -> None:
+        """Raise the cause if the pipe has failed."""
+        with self._changed:
+            if self._cause is not None:
+                raise self._cause
+
     def read(self, size: int = -1) -> bytes:
         """Return the next chunk, b"" at the end. `size` is a wish: a file's `read`, but coarser."""
         del size

@@ -32,6 +32,7 @@ from plugind.store.limits import Limits
 from plugind.store.rootdir import Parts
 from plugind.store.tarentry import Entry
 from plugind.store.tarstream import TarReader
+from plugind.store.writeback import Writeback
 
 T = TypeVar("T")
 CHUNK = 256 * 1024
@@ -75,6 +76,7 @@ class Extractor:
         # Only root may give files away. Without (unit tests) everything is the caller's own.
         self._chown = os.geteuid() == 0
         self._unsupported: set[str] = set()
+        self._writeback = Writeback(self._root.fd)
         # Something was removed, so descriptors kept by `_root` may be of directories that are gone.
         self._stale = False
 
@@ -87,6 +89,7 @@ class Extractor:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._writeback.join()
         self._root.__exit__(kind, value, trace)
 
     def add(self, entry: Entry, pieces: Iterator[memoryview]) -> None:
@@ -117,7 +120,10 @@ class Extractor:
             raise errors.System(f"cannot extract {shown}: {exc.strerror}") from exc
 
     def finish(self) -> None:
-        """Set the times of directories, now that nothing changes them any more."""
+        """Set the times of directories, now that nothing changes them any more.
+
+        System if the disk has failed to write what was extracted.
+        """
         self._root.forget()
         for parts, when in self._directory_times.items():
             try:
@@ -130,6 +136,7 @@ class Extractor:
             except OSError as exc:
                 shown = tarentry.show(b"/".join(parts))
                 raise errors.System(f"cannot extract {shown}: {exc.strerror}") from exc
+        self._writeback.finish()
 
     def _path(self, path: bytes, name: bytes) -> Parts:
         """Return the components of `path` in the entry `name`, or say what is wrong with it."""
@@ -193,6 +200,7 @@ class Extractor:
             try:
                 for piece in pieces:
                     fs.write_all(fd, piece)
+                    self._writeback.wrote(len(piece))
                 self._restore(fd, entry)
                 os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
             finally:

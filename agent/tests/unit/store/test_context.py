@@ -2,6 +2,7 @@
 # Copyright: plugind.engine contributors
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -140,3 +141,18 @@ def test_an_abandoned_layer_leaves_nothing(content: ContentStore, layout: Layout
         writer.write(b"x" * 1_000_000)
     assert os.listdir(layout.ingest) == []
     assert content.digests() == set()
+
+
+@pytest.mark.parametrize("size", [1, 4 << 20])
+def test_a_full_disk_is_the_error_of_who_writes_the_layer(
+    content: ContentStore, layout: Layout, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with LayerWriter(content) as writer:
+        with pytest.raises(errors.System, match=r"cannot write .*: No space left on device"):  # noqa: PT012
+            writer.write(os.urandom(size))
+            writer.commit()  # with little to write, it is only known here
+    assert not list(layout.ingest.iterdir())
