@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plugind import errors
@@ -63,6 +63,7 @@ def require_listener(url: str) -> None:
 def mapped(doing: str) -> Iterator[None]:
     """Turn what the SDK raises into our errors: "cannot <doing>: <the engine's words>"."""
     import requests
+    import urllib3
     from docker import errors as docker_errors
 
     try:
@@ -71,8 +72,26 @@ def mapped(doing: str) -> Iterator[None]:
         category = _BY_STATUS.get(exc.status_code or 500, errors.System)
         cause = exc.explanation or str(exc)
         raise category(f"cannot {doing}: {cause}") from exc
-    except (docker_errors.DockerException, requests.RequestException) as exc:
+    except urllib3.exceptions.ProtocolError as exc:
+        # The SDK reads streams past `requests`, so this comes as it is.
+        raise errors.Unavailable(
+            f"cannot {doing}: the engine broke the connection off, its log may say why"
+        ) from exc
+    except (
+        docker_errors.DockerException,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+    ) as exc:
         raise errors.Unavailable(f"cannot {doing}: {exc}") from exc
+
+
+def require_object(document: Any, doing: str) -> Mapping[str, Any]:
+    """Return an answer that has to be a JSON object; System if it is none."""
+    if not isinstance(document, dict):
+        raise errors.System(
+            f"cannot {doing}: the engine answered {str(document)[:100]!r}, not a JSON object"
+        )
+    return document
 
 
 @contextlib.contextmanager
@@ -110,8 +129,10 @@ def consume(stream: Any, progress: Any, doing: str) -> None:
         for line in stream:
             if not isinstance(line, dict):
                 continue
-            detail = line.get("errorDetail") or {}
-            error = line.get("error") or detail.get("message")
+            detail = line.get("errorDetail")
+            if isinstance(detail, dict):
+                detail = detail.get("message")
+            error = line.get("error") or detail
             if error:
                 raise errors.System(f"cannot {doing}: {error}")
             progress(line)

@@ -237,8 +237,12 @@ class DockerTarget:
         document = await self.inspect_plugin(name)
         if document is None:
             raise errors.NotFound(f'plugin "{name}" not found')
-        info = await self._call("read where the engine keeps plugins", self._client.info)
-        await probe.probe(probe.locate(document, info["DockerRootDir"]), verify)
+        doing = "read where the engine keeps plugins"
+        info = client_.require_object(await self._call(doing, self._client.info), doing)
+        root = info.get("DockerRootDir")
+        if not isinstance(root, str):
+            raise errors.System(f"cannot {doing}: its description has no DockerRootDir")
+        await probe.probe(probe.locate(document, root), verify)
 
     async def set_unverified(self, name: str, flag: bool) -> None:
         """Do nothing: a Docker Engine keeps nothing of ours."""
@@ -255,11 +259,12 @@ class DockerTarget:
     async def _inspect(
         self, function: Callable[..., Any], what: str, name: str
     ) -> Mapping[str, Any] | None:
+        doing = f"inspect {what} {name}"
         try:
-            found: Mapping[str, Any] = await self._call(f"inspect {what} {name}", function, name)
+            found = await self._call(doing, function, name)
         except errors.NotFound:
             return None
-        return found
+        return client_.require_object(found, doing)
 
     async def info(self) -> Mapping[str, Any]:
         """Say what the engine is."""

@@ -24,6 +24,7 @@ from plugind.model.credentials import Credentials
 from plugind.model.observed import Observation, Offer
 from plugind.model.reference import Reference
 
+DESCRIBE = "read the engine's description"
 #: Where Docker finds legacy plugins: sockets, and files that name an address.
 LEGACY = (
     (Path("/run/docker/plugins"), (".sock",)),
@@ -37,9 +38,10 @@ def read_engine(client: Any) -> Observation:
     with client_.mapped("read plugins"):
         plugins = client.plugins() or []
     with client_.mapped("read volumes"):
-        listed = client.volumes() or {}
-    with client_.mapped("read the engine's description"):
-        drivers = (client.info().get("Plugins") or {}).get("Volume") or []
+        listed = client_.require_object(client.volumes() or {}, "read volumes")
+    with client_.mapped(DESCRIBE):
+        info = client_.require_object(client.info(), DESCRIBE)
+    drivers = (info.get("Plugins") or {}).get("Volume") or []
     return Observation(
         plugins=tuple(plugins),
         volumes=tuple(listed.get("Volumes") or ()),

@@ -98,3 +98,31 @@ def test_an_error_in_a_stream_is_an_error() -> None:
     with pytest.raises(errors.System, match="cannot pull: incorrect privileges"):
         client.consume(stream, lines.append, "pull")
     assert lines == [{"status": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ({"error": "no space left", "errorDetail": {"message": "else"}}, "no space left"),
+        ({"errorDetail": "in words"}, "in words"),
+    ],
+)
+def test_an_error_in_an_odd_shape_is_one_too(line: dict[str, Any], words: str) -> None:
+    with pytest.raises(errors.System, match=f"cannot pull: {words}"):
+        client.consume(iter([line]), print, "pull")
+
+
+def test_what_is_no_line_of_progress_is_passed_over() -> None:
+    lines: list[dict[str, Any]] = []
+    client.consume(iter([None, ["x"], {"status": "a", "error": None}]), lines.append, "pull")
+    assert lines == [{"status": "a", "error": None}]
+
+
+def test_an_answer_that_is_no_object_is_shown() -> None:
+    assert client.require_object({"a": 1}, "look") == {"a": 1}
+    with pytest.raises(errors.System, match="cannot look: the engine answered 'None', not a JSON"):
+        client.require_object(None, "look")
+
+
+def test_an_engine_elsewhere_is_not_probed_for_a_socket() -> None:
+    client.require_listener("tcp://192.0.2.1:2375")

@@ -2,8 +2,12 @@
 # Copyright: plugind.engine contributors
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,8 @@ from plugind import errors
 from plugind.dockerd import execute
 from plugind.model import privileges, reference
 from plugind.model.host_mount import HostMount
+from plugind.model.secrets import SecretPolicy
+from plugind.model.verify import Verify
 
 V = "/v1.41"
 X = f"{V}/plugins/x:latest"
@@ -128,6 +134,131 @@ async def test_host_mounts_are_refused_by_name(bench: Bench) -> None:
     with pytest.raises(errors.Unsupported, match=r'^cannot unmount "/m": a Docker Engine has no'):
         await bench.target.unmount("/m", force=True)
     assert await bench.target.inspect_mount("/m") is None
+
+
+async def test_what_an_upgrade_finds_gone_is_said(bench: Bench) -> None:
+    with pytest.raises(errors.NotFound, match='plugin "x:latest" not found'):
+        await bench.target.upgrade("x:latest", REF, (), None, bench.lines.append)
+    assert bench.last[0] == "GET /plugins/x:latest/json", "nothing was upgraded"
+
+
+async def test_a_volume_that_is_in_use_is_not_removed(
+    bench: Bench, answers: dict[tuple[str, str], Any]
+) -> None:
+    answers["DELETE", f"{V}/volumes/v"] = (409, {"message": "volume is in use - [abc]"})
+    with pytest.raises(errors.Conflict, match=r"^cannot remove volume v: volume is in use - \[abc"):
+        await bench.target.remove_volume("v", force=False)
+
+
+async def test_options_of_a_volume_that_is_gone_all_differ(bench: Bench) -> None:
+    assert await bench.target.differing_options("none", {"b": "1", "a": "2"}) == ("a", "b")
+
+
+async def test_what_the_declaration_keeps_secret_is_observed_as_such(
+    bench: Bench, answers: dict[tuple[str, str], Any]
+) -> None:
+    answers["GET", f"{V}/plugins"] = (200, [world.plugin()])
+    answers["GET", f"{V}/volumes"] = (200, {"Volumes": [world.volume()]})
+    answers["GET", f"{V}/info"] = (200, {})
+    policy = SecretPolicy(patterns=("mine",))
+    read = await execute.DockerTarget(bench.target._client, "x", policy).observe()
+    assert read.policy == policy
+    assert [p["Name"] for p in read.plugins] == ["x:latest"]
+    assert [v["Name"] for v in read.volumes] == ["v"]
+
+
+async def test_what_a_plugin_asks_for_is_the_registrys_word(
+    bench: Bench, answers: dict[tuple[str, str], Any]
+) -> None:
+    asked = [{"Name": "network", "Description": "", "Value": ["host"]}]
+    answers["GET", f"{V}/plugins/privileges"] = (200, asked)
+    offer = await bench.target.offer(REF, None)
+    assert [str(privilege) for privilege in offer.privileges] == ["network: [host]"]
+
+
+@pytest.mark.parametrize("answer", [[], "x", None])
+async def test_an_answer_that_is_no_object_is_an_error(
+    bench: Bench, answers: dict[tuple[str, str], Any], answer: Any
+) -> None:
+    answers["GET", f"{X}/json"] = (200, answer)
+    with pytest.raises(errors.System, match=r"^cannot inspect plugin x:latest: the engine answer"):
+        await bench.target.inspect_plugin("x:latest")
+
+
+async def test_an_engine_that_dies_while_it_pulls(tmp_path: Path) -> None:
+    """Its stream ends in the middle of a chunk."""
+    line = b'{"status": "Pulling"}'
+    cut = b"Transfer-Encoding: chunked\r\n\r\n15\r\n" + line + b'\r\n20\r\n{"stat'
+    lines: list[dict[str, Any]] = []
+    with raw_server(tmp_path / "s", cut):
+        async with execute.open_target(f"unix://{tmp_path}/s") as target:
+            with pytest.raises(errors.Unavailable, match=r"^cannot pull x:2: the engine broke the"):
+                await target.install("x:latest", REF, (), None, lines.append)
+    assert lines == [{"status": "Pulling"}]
+
+
+@contextlib.contextmanager
+def raw_server(path: Path, rest: bytes) -> Iterator[None]:
+    """A Docker Engine that tells its version, and then answers `rest` and ends."""
+    version = json.dumps({"ApiVersion": "1.41"}).encode()
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    answers = (head + b"Content-Length: %d\r\n\r\n" % len(version) + version, head + rest)
+
+    def serve() -> None:
+        listener.accept()[0].close()  # who only wants to know whether anybody listens
+        for answer in answers:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rb") as request:
+                fields = b"".join(iter(request.readline, b"\r\n"))
+                length = re.search(rb"content-length: (\d+)", fields.lower())
+                request.read(int(length[1]) if length else 0)
+                connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        serving = threading.Thread(target=serve)
+        serving.start()
+        yield
+        serving.join()
+
+
+class TestProbe:
+    """A plugin is asked where the engine keeps it; what it then answers is in test_probe.py."""
+
+    async def test_only_on_the_engines_own_host(self, bench: Bench) -> None:
+        away = execute.DockerTarget(bench.target._client, "tcp://192.0.2.1:2375")
+        with pytest.raises(
+            errors.Unsupported, match=r"tcp://192\.0\.2\.1:2375 is not an engine on"
+        ):
+            await away.probe("x:latest", Verify(timeout=1))
+
+    async def test_what_is_gone(self, bench: Bench) -> None:
+        with pytest.raises(errors.NotFound, match='plugin "x:latest" not found'):
+            await bench.target.probe("x:latest", Verify(timeout=1))
+
+    @pytest.mark.parametrize("info", [{}, {"DockerRootDir": None}])
+    async def test_an_engine_that_does_not_say_where(
+        self, bench: Bench, answers: dict[tuple[str, str], Any], info: Any
+    ) -> None:
+        answers["GET", f"{X}/json"] = (200, world.plugin())
+        answers["GET", f"{V}/info"] = (200, info)
+        with pytest.raises(errors.System, match="its description has no DockerRootDir"):
+            await bench.target.probe("x:latest", Verify(timeout=1))
+
+    async def test_a_plugin_that_is_disabled(
+        self, bench: Bench, answers: dict[tuple[str, str], Any]
+    ) -> None:
+        answers["GET", f"{X}/json"] = (200, world.plugin(enabled=False))
+        answers["GET", f"{V}/info"] = (200, {"DockerRootDir": "/var/lib/docker"})
+        with pytest.raises(errors.Unavailable, match="plugin x:latest is disabled"):
+            await bench.target.probe("x:latest", Verify(timeout=1))
+
+
+async def test_nothing_is_kept_of_what_is_not_verified(bench: Bench) -> None:
+    asked = len(bench.requests)
+    await bench.target.set_unverified("x:latest", flag=True)
+    assert len(bench.requests) == asked
 
 
 async def test_what_is_not_there_is_none(bench: Bench) -> None:

@@ -23,6 +23,8 @@ class FakeClient:
         self.asked = list(asked)
         self.distribution = distribution
         self.calls: list[str] = []
+        self.listed: Any = {"Volumes": None, "Warnings": ["list x: gone"]}
+        self.described: Any = {"Plugins": {"Volume": ["local", "old"]}}
 
     def plugin_privileges(self, name: str) -> Any:
         self.calls.append("privileges")
@@ -37,10 +39,10 @@ class FakeClient:
         return None
 
     def volumes(self) -> Any:
-        return {"Volumes": None, "Warnings": ["list x: gone"]}
+        return self.listed
 
     def info(self) -> Any:
-        return {"Plugins": {"Volume": ["local", "old"]}}
+        return self.described
 
 
 def offer(client: FakeClient, ref: str = "x:1") -> Any:
@@ -84,6 +86,24 @@ def test_the_engine_is_read_without_nulls() -> None:
     assert observation.warnings == ("list x: gone",)
     assert {"local", "old"} <= set(observation.drivers)
     assert not observation.in_place
+
+
+def test_an_engine_that_says_little_has_little() -> None:
+    client = FakeClient()
+    client.listed, client.described = None, {"Plugins": None}
+    observation = observe.read_engine(client)
+    assert (observation.volumes, observation.warnings) == ((), ())
+    assert "local" in observation.drivers
+
+
+def test_who_answers_something_else_is_no_docker_engine() -> None:
+    client = FakeClient()
+    client.listed = ["v"]
+    with pytest.raises(errors.System, match="cannot read volumes: the engine answered"):
+        observe.read_engine(client)
+    client.listed, client.described = {}, None
+    with pytest.raises(errors.System, match="cannot read the engine's description: the engine"):
+        observe.read_engine(client)
 
 
 def test_legacy_plugins_are_found_where_docker_looks(tmp_path: Path) -> None:
