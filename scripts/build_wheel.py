@@ -31,6 +31,7 @@ def sources() -> list[Path]:
         if path.is_file() and "__pycache__" not in path.parts
     ]
     metadata = [
+        AGENT / "scripts" / "plugind",
         ROOT / "galaxy.yml",
         AGENT / "pyproject.toml",
         AGENT / "README.md",

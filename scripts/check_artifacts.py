@@ -46,8 +46,13 @@ def check_wheel() -> Iterator[str]:
         name = path.relative_to(source).as_posix()
         if path.is_file() and "__pycache__" not in path.parts and name not in names:
             yield f"{wheel.name}: {name} is missing"
-    if "plugind/__main__.py" not in names:
-        yield f"{wheel.name}: no plugind/__main__.py, so there is no command"
+    commands = [
+        item.external_attr >> 16 & 0o111
+        for item in zipfile.ZipFile(wheel).infolist()
+        if item.filename.endswith(".data/scripts/plugind")
+    ]
+    if commands != [0o111]:
+        yield f"{wheel.name}: no command plugind that can be executed"
     if not any(name.endswith("licenses/LICENSE") for name in names):
         yield f"{wheel.name}: no licence text"
     print(f"{wheel.relative_to(ROOT)} sha256:{digests[0]} {wheel.stat().st_size} bytes")

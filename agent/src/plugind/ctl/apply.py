@@ -6,7 +6,8 @@
     plugind query [FILE|-] [--json] [--engine URL] [--socket PATH]
 
 Without --engine the document is posted to the agent and its answer printed: nothing but the
-standard library is imported. With --engine the planner runs in this process.
+standard library is imported, and what Ansible's tasks ask for is done by `pipe` with even less. With
+--engine the planner runs in this process.
 
     0  done, or nothing to do             2  the document or the usage is wrong
     1  something failed; JSON is printed   3  nobody answers there
@@ -64,22 +65,22 @@ def run(
     """
     try:
         answer = work(options, {} if options.file is None else read_document(options.file))
-    except wire.Unreachable as exc:
-        return fail(options, wire.UNREACHABLE, str(exc))
-    except wire.Refused as exc:
-        code = wire.INVALID if exc.status == 400 else wire.FAILED
-        return fail(options, code, str(exc))
-    except errors.InvalidParameter as exc:
-        return fail(options, wire.INVALID, str(exc))
-    except errors.Unavailable as exc:
-        return fail(options, wire.UNREACHABLE, str(exc))
-    except errors.PlugindError as exc:
-        return fail(options, wire.FAILED, str(exc))
+    except (wire.Unreachable, wire.Refused, errors.PlugindError) as exc:
+        return fail(exc, json_too=options.json)
     if options.json:
-        print(json.dumps(answer, sort_keys=True))
-    else:
-        for line in render(answer):
-            print(_coloured(line))
+        return finish(answer)
+    for line in render(answer):
+        print(_coloured(line))
+    return _end(answer)
+
+
+def finish(answer: Mapping[str, Any]) -> int:
+    """Print an answer as JSON; return the exit code."""
+    print(json.dumps(answer, sort_keys=True))
+    return _end(answer)
+
+
+def _end(answer: Mapping[str, Any]) -> int:
     if answer.get("failed"):
         print(f"plugind: {answer.get('msg')}", file=sys.stderr)
         return wire.FAILED
@@ -100,12 +101,17 @@ def _coloured(line: str) -> str:
     return screen.paint(line, colours.get(line[:1], ""), sys.stdout)
 
 
-def fail(options: argparse.Namespace, code: int, message: str) -> int:
-    """Report an error that left no result."""
-    if options.json:
-        print(json.dumps({"changed": False, "failed": True, "msg": message}))
-    print(f"plugind: {message}", file=sys.stderr)
-    return code
+def fail(exc: Exception, *, json_too: bool) -> int:
+    """Report an error that left no result; return the exit code."""
+    if json_too:
+        print(json.dumps({"changed": False, "failed": True, "msg": str(exc)}))
+    print(f"plugind: {exc}", file=sys.stderr)
+    if isinstance(exc, errors.InvalidParameter) or (
+        isinstance(exc, wire.Refused) and exc.status == 400
+    ):
+        return wire.INVALID
+    unreachable = isinstance(exc, (wire.Unreachable, errors.Unavailable))
+    return wire.UNREACHABLE if unreachable else wire.FAILED
 
 
 def read_document(file: str) -> dict[str, Any]:

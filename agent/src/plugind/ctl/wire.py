@@ -2,20 +2,20 @@
 # Copyright: plugind.engine contributors
 """One JSON document to the agent and one back, with next to nothing imported: an Ansible task waits for it.
 
-`http.client` costs 25 ms (it imports email and ssl), `typing` and `pathlib` ten more; all of `plugind apply`
-has less than that. What other verbs need of HTTP is in `http`, which stands on this.
+`http.client` costs 25 ms (it imports email and ssl), `typing` and `pathlib` ten more; `socket` itself (enum,
+selectors) and `json` (re) as much again as all the rest of `pipe`, so what they stand on is used here, and `json`
+imported where something is decoded. What other verbs need of HTTP is in `http`, which stands on this.
 """
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
-import socket
-from collections.abc import Mapping
 
 # As in typing, which is not imported for it.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 DEFAULT_SOCKET = "/run/plugind/api.sock"
@@ -42,29 +42,35 @@ def agent_socket(given: str | None, environment: Mapping[str, str] = os.environ)
 
 
 def post_json(socket_path: str, path: str, document: Any) -> dict[str, Any]:
-    """Post a document to the agent and return its answer, a JSON object.
+    """Post a document to the agent and return its answer, a JSON object; see `post`."""
+    import json
+
+    return decode_object(post(socket_path, path, json.dumps(document).encode()), path)
+
+
+def post(socket_path: str, path: str, body: bytes) -> bytes:
+    """Post a JSON text to the agent and return the text of its answer.
 
     Unreachable if nobody listens or the connection breaks, Refused for an error status.
     """
-    body = json.dumps(document).encode()
     # In HTTP/1.0 the answer comes in one piece and ends with the connection.
     head = (
         f"POST {path} HTTP/1.0\r\nHost: plugind\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    with open_socket(socket_path) as connection:
+    connection = _connect(socket_path)
+    try:
         status, raw = _exchange(connection, head.encode() + body, path)
+    finally:
+        connection.close()
     if int(status[:3]) >= 300:
         raise Refused(int(status[:3]), error_message(status, raw))
-    answer = decode(raw, path)
-    if not isinstance(answer, dict):
-        raise Refused(500, f"cannot read the answer to {path}: it is not a JSON object")
-    return answer
+    return raw
 
 
-def open_socket(path: str) -> socket.socket:
+def _connect(path: str) -> _socket.socket:
     """Connect to a unix socket; Unreachable says what is wrong. Only connecting is bounded in time."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.settimeout(CONNECT_SECONDS)
     try:
         connection.connect(path)
@@ -94,6 +100,8 @@ def unreachable_message(url: str, exc: OSError) -> str:
 
 def error_message(status: str, raw: bytes) -> str:
     """The server's own words for an error; without any, its status (`502 Bad Gateway`)."""
+    import json
+
     try:
         return str(json.loads(raw)["message"])
     except (ValueError, KeyError, TypeError):
@@ -102,13 +110,23 @@ def error_message(status: str, raw: bytes) -> str:
 
 def decode(raw: bytes, path: str) -> Any:
     """Decode an answer to `path`; Refused if it is not JSON."""
+    import json
+
     try:
         return json.loads(raw)
     except ValueError as exc:
         raise Refused(500, f"cannot read the answer to {path}: it is not JSON: {exc}") from exc
 
 
-def _exchange(connection: socket.socket, request: bytes, path: str) -> tuple[str, bytes]:
+def decode_object(raw: bytes, path: str) -> dict[str, Any]:
+    """Decode an answer to `path` that is to be a JSON object; Refused if it is not."""
+    answer = decode(raw, path)
+    if not isinstance(answer, dict):
+        raise Refused(500, f"cannot read the answer to {path}: it is not a JSON object")
+    return answer
+
+
+def _exchange(connection: _socket.socket, request: bytes, path: str) -> tuple[str, bytes]:
     """Send a request, return the status and the body of the answer."""
     received = bytearray()
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,17 +132,3 @@ def test_an_invalid_declaration_does_not_reach_the_docker_engine(tmp_path: Path)
     path = tmp_path / "bad.json"
     path.write_text('{"plugins": [{}]}')
     assert apply.main_apply([str(path), "--engine", f"unix://{tmp_path}/none.sock"]) == 2
-
-
-def test_the_verb_imports_next_to_nothing(tmp_path: Path) -> None:
-    source = str(Path(apply.__file__).parents[2])
-    program = (
-        f"import sys; sys.path.insert(0, {source!r}); from plugind import __main__\n"
-        "code = __main__.main()\n"
-        "heavy = {'aiohttp', 'docker', 'email', 'http', 'jsonschema', 'lzma', 'pathlib', 'ssl', 'typing'}\n"
-        "print(code, *sorted(heavy & set(sys.modules)))"
-    )
-    # Without site, which imports what .pth files of a development environment say.
-    argv = [sys.executable, "-I", "-S", "-c", program, "apply", "--socket", str(tmp_path / "s")]
-    done = subprocess.run(argv, input="{}", capture_output=True, text=True)
-    assert done.stdout == "3\n", done.stderr
