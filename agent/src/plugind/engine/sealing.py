@@ -122,9 +122,11 @@ async def seal_records(engine: Engine, volumes: Iterable[Volume]) -> list[Volume
 async def seal_named(engine: Engine, desired: Desired) -> None:
     """Carry out what a declaration says about secrets of plugins and volumes that exist already."""
     for wanted in desired.volumes:
+        if not wanted.named_secrets:
+            continue
         async with engine.locks.holding(f"volume:{wanted.name}"):
             record = engine.volumes.get(wanted.name)
-            if record is not None and wanted.named_secrets:
+            if record is not None:
                 policy = volume_policy(engine, record.driver).naming(wanted.named_secrets)
                 engine.volumes[record.name] = await seal_again(engine, record, policy)
 

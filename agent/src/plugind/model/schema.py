@@ -8,12 +8,17 @@ declaration  declaration.schema.json, the input of `plugind apply`
 
 from __future__ import annotations
 
+import collections
 import functools
+import hashlib
 import importlib.resources
 import json
 from typing import Any
 
 from plugind import errors
+
+#: Of the last documents without a problem. Digests, because documents have secrets.
+_faultless: collections.deque[bytes] = collections.deque(maxlen=64)
 
 
 def load_schema(name: str) -> dict[str, Any]:
@@ -32,9 +37,21 @@ def _validator(name: str) -> Any:
 
 
 def problems(name: str, document: Any) -> list[str]:
-    """Return every problem of `document` under schema `name`, as `.path: message`, sorted."""
-    found = _validator(name).iter_errors(document)
-    return sorted(f"{_path(problem.absolute_path)}: {problem.message}" for problem in found)
+    """Return every problem of `document` under schema `name`, as `.path: message`, sorted.
+
+    Documents come again and again, most of all a declaration that is fulfilled: one that had no
+    problem is known when it is the same to the last letter, which takes a tenth of the time.
+    """
+    digest = hashlib.sha256(f"{name} {document!r}".encode()).digest()
+    if digest in _faultless:
+        return []
+    found = sorted(
+        f"{_path(problem.absolute_path)}: {problem.message}"
+        for problem in _validator(name).iter_errors(document)
+    )
+    if not found:
+        _faultless.append(digest)
+    return found
 
 
 def validate(name: str, document: Any, what: str) -> None:

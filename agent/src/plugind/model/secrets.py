@@ -85,7 +85,8 @@ class SecretPolicy:
 
     def naming(self, *names: Iterable[str]) -> SecretPolicy:
         """Return the policy that covers these names as well."""
-        return replace(self, named=self.named.union(*names))
+        named = self.named.union(*names)
+        return self if named == self.named else replace(self, named=named)
 
     def covers(self, name: str) -> bool:
         """True if a value of that name is a secret."""
@@ -195,6 +196,8 @@ class KnownValues:
         """Remember values, also as JSON and URLs write them; very short ones are left out."""
         spelled = {other for value in values for other in _spellings(value)}
         new = [value for value in spelled if value not in self._values]
+        if not new:
+            return
         for value in new:
             self._values[value] = None
             alike = self._starts.setdefault(value[:SHORTEST], [])

@@ -34,6 +34,21 @@ def test_a_good_document_has_no_problems() -> None:
     schema.validate("config", {"entrypoint": ["/x"]}, "what")
 
 
+def test_what_was_good_once_is_no_excuse_for_anything_like_it() -> None:
+    for _ in range(2):
+        assert schema.problems("config", {"entrypoint": ["/x"], "env": [{"name": "1"}]}) == []
+        for like in ({"entrypoint": ["/x"], "env": [{"name": 1}]}, {"entrypoint": ("/x",)}):
+            assert schema.problems("config", like), like
+        assert schema.problems("declaration", {"entrypoint": ["/x"], "env": [{"name": "1"}]})
+
+
+def test_a_document_that_is_changed_is_judged_again() -> None:
+    document: dict[str, Any] = {"entrypoint": ["/x"]}
+    assert schema.problems("config", document) == []
+    document["entrypoint"].append(7)
+    assert schema.problems("config", document) == [".entrypoint[1]: 7 is not of type 'string'"]
+
+
 def test_every_problem_is_reported_with_its_path() -> None:
     document: dict[str, Any] = {
         "entrypoint": "x",
