@@ -65,8 +65,11 @@ def find(executable: str | None, environ: Mapping[str, str] | None = None) -> st
     return None
 
 
-def shell_command(executable: str | None, argv: list[str]) -> str:
-    """Return a shell command that does what `find` does and then calls it."""
+def shell_command(executable: str | None, argv: list[str], environment: str = "") -> str:
+    """Return a command for a POSIX shell that does what `find` does and then calls it.
+
+    `environment` are assignments for it, as a shell reads them. Only they need a shell of their own.
+    """
     candidates = (
         [shlex.quote(executable)]
         if executable
@@ -78,7 +81,10 @@ def shell_command(executable: str | None, argv: list[str]) -> str:
         + '; do if [ -f "$p" ] && [ -x "$p" ]; then exec "$p" "$@"; fi; done; '
         "echo " + _MISSING + " >&2; exit " + str(_MISSING_RC)
     )
-    return " ".join(["/bin/sh", "-c", shlex.quote(script), "plugind", *map(shlex.quote, argv)])
+    words = list(map(shlex.quote, argv))
+    if environment:
+        return " ".join([environment, "/bin/sh", "-c", shlex.quote(script), "plugind", *words])
+    return " ".join(["set", "--", *words]) + "; " + script
 
 
 def missing(host: str, executable: str | None = None) -> AgentError:

@@ -18,14 +18,20 @@ Answer = Mapping[str, Any]
 
 
 def task_result(
-    kind: str, answer: Answer, params: Mapping[str, Any], *, diff_mode: bool
+    kind: str,
+    answer: Answer,
+    params: Mapping[str, Any],
+    *,
+    diff_mode: bool,
+    with_invocation: bool = True,
 ) -> dict[str, Any]:
     """Return the result of a task of this kind; `failed` is in it when the agent says so."""
     result: dict[str, Any] = {
         "changed": bool(answer.get("changed")),
         "failed": bool(answer.get("failed")),
-        "invocation": invocation(params, _secrets.names(kind, params, answer)),
     }
+    if with_invocation:
+        result["invocation"] = invocation(params, _secrets.names(kind, params, answer))
     if kind == "run":
         # What a command writes is what the task is for: nothing in it is masked by its looks.
         result.update(_run(answer, params))

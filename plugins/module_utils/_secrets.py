@@ -49,8 +49,9 @@ Names = Optional[frozenset]
 
 def is_secret(name: str, named: frozenset[str] = frozenset()) -> bool:
     """True if what stands under this name should not be shown."""
-    folded = name.casefold()
-    return any(folded == other.casefold() for other in named) or _tells(name)
+    if named and name.casefold() in {other.casefold() for other in named}:
+        return True
+    return _tells(name)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -75,12 +76,17 @@ def names(kind: str, params: Any, answer: Mapping[str, Any] | None) -> Names:
 
 def named_in(params: Any) -> frozenset[str]:
     """Return the names that a task says are secrets."""
-    if isinstance(params, (list, tuple)):
-        return frozenset().union(*(named_in(item) for item in params))
-    if not isinstance(params, dict):
-        return frozenset()
-    own = [name for key in _NAMING for name in params.get(key) or ()]
-    return frozenset(map(str, own)).union(*(named_in(value) for value in params.values()))
+    return frozenset(_named(params))
+
+
+def _named(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key in _NAMING:
+            yield from map(str, node.get(key) or ())
+        node = node.values()
+    for value in node:
+        if isinstance(value, (dict, list, tuple)):
+            yield from _named(value)
 
 
 def values(params: Any, named: Names = None) -> set[str]:

@@ -39,6 +39,8 @@ from ansible_collections.plugind.engine.plugins.module_utils import (
 )
 
 SWITCH = "plugind_fast_path"
+# -vvv
+_SHOWS_INVOCATION = 3
 
 
 class FastAction(ActionBase):
@@ -56,13 +58,13 @@ class FastAction(ActionBase):
         task_vars = task_vars or {}
         base = super().run(None, task_vars)
         validated = ArgumentSpecValidator(**_spec.for_controller(self.kind)).validate(
-            dict(self._task.args)
+            _plain(self._task.args)
         )
         params = validated.validated_parameters
         hidden = set(validated._no_log_values)  # noqa: SLF001 - it has no other name
         hidden |= _secrets.values(params)
         if validated.error_messages:
-            outcome = _result.failure(_refusal(self.kind, validated), params, {})
+            outcome = self._failure(_refusal(self.kind, validated), params, {})
         elif self._is_fast(params, task_vars):
             outcome = self._call(params, hidden)
         else:
@@ -88,14 +90,8 @@ class FastAction(ActionBase):
         try:
             document = _declare.document(self.kind, params, check_mode=check_mode)
             argv = _agent.arguments(_declare.VERBS[self.kind], params, check_mode=check_mode)
-            command = " ".join(
-                part
-                for part in (
-                    self._compute_environment_string(),
-                    _agent.shell_command(executable, argv),
-                )
-                if part
-            )
+            environment = self._compute_environment_string().strip()
+            command = _agent.shell_command(executable, argv, environment)
             self._display.vvv(f"plugind.engine.{self.kind}: fast path")
             said = self._low_level_execute_command(command, in_data=json.dumps(document).encode())
             answer = _agent.read_answer(
@@ -106,11 +102,33 @@ class FastAction(ActionBase):
                 executable=executable,
             )
         except _agent.AgentError as error:
-            return _result.failure(str(error), params, error.details)
+            return self._failure(str(error), params, error.details)
         except _declare.Invalid as error:
-            return _result.failure(str(error), params, {})
+            return self._failure(str(error), params, {})
         hidden |= _secrets.values(params, _secrets.names(self.kind, params, answer))
-        return _result.task_result(self.kind, answer, params, diff_mode=bool(self._task.diff))
+        return _result.task_result(
+            self.kind,
+            answer,
+            params,
+            diff_mode=bool(self._task.diff),
+            with_invocation=self._wants_invocation(),
+        )
+
+    def _failure(self, message: str, params: dict[str, Any], details: Any) -> dict[str, Any]:
+        failed = _result.failure(message, params, details)
+        if not self._wants_invocation():
+            del failed["invocation"]
+        return failed
+
+    def _wants_invocation(self) -> bool:
+        """True if somebody looks at how the task was called; a registered result never has it.
+
+        A declaration with all its defaults may be larger than the answer, and Ansible's main process, of which there
+        is one for all hosts, copies every value of a result for each callback.
+        """
+        return self._display.verbosity >= _SHOWS_INVOCATION or bool(
+            getattr(constants, "INJECT_INVOCATION", False)
+        )
 
     def _run_module(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         wrap_async = bool(self._task.async_val and not self._connection.has_native_async)
@@ -133,6 +151,22 @@ class FastAction(ActionBase):
         return str(self._task.delegate_to or self._play_context.remote_addr or "this host")
 
 
+def _plain(value: Any) -> Any:
+    """Return a copy as JSON would give it to a module: without the notes that Ansible keeps with each value.
+
+    Where a value comes from is of no use any more, and copying it with the values takes longer than all else here.
+    """
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return int(value) if isinstance(value, int) else float(value)
+    return value
+
+
 def _refusal(kind: str, validated: Any) -> str:
     message = validated.errors.msg
     if isinstance(validated.errors[0], UnsupportedError):
@@ -142,6 +176,8 @@ def _refusal(kind: str, validated: Any) -> str:
 
 def _censored(outcome: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
     """Do what AnsibleModule does before it prints: no secret leaves, but True and None stay what they are."""
+    if not hidden:
+        return outcome
     kept = {
         key: value for key, value in outcome.items() if value is None or isinstance(value, bool)
     }

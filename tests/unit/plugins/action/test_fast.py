@@ -110,6 +110,33 @@ def test_both_paths_return_the_same(play, fake, flags: tuple[bool, bool]) -> Non
     assert (results[0][0]["plugin"] == {}) == check
 
 
+CALLBACK = """
+from ansible.plugins.callback import CallbackBase
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "aggregate", "looks"
+    def v2_runner_on_ok(self, result):
+        self._display.display(f"ok {result.task_name}: {'invocation' in result.result}")
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self._display.display(f"failed {result.task_name}: {'invocation' in result.result}")
+"""
+
+
+@pytest.mark.parametrize("verbosity", [2, 3])
+def test_callbacks_are_told_the_arguments_if_somebody_looks(
+    play, fake, tmp_path: Path, verbosity: int
+) -> None:
+    (tmp_path / "looks.py").write_text(CALLBACK)
+    done = play(
+        {"name": "good", **plugin(fake, name="x")},
+        {"name": "refused", **plugin(fake, name="refuse")},
+        {"name": "wrong", **plugin(fake, name="x", state="off")},
+        arguments=("-" + "v" * verbosity,),
+        environ={"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path)},
+    )
+    for what in ("ok good", "failed refused", "failed wrong"):
+        assert f"{what}: {verbosity == 3}" in done.output
+
+
 def test_check_mode_changes_nothing(play, fake) -> None:
     done = play(plugin(fake, name="x"), arguments=("--check", "--diff"))
     assert done.result["changed"]

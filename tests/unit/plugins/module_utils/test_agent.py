@@ -56,6 +56,9 @@ def test_module_and_shell_find_the_same(tmp_path: Path, monkeypatch: pytest.Monk
         assert _agent.find(option, environ) == expected
         done = shell(_agent.shell_command(option, ["apply", "a b"]), **environ)
         assert done.stdout == f"{expected} apply a b\n"
+        # Assignments are for plugind, and may say where it is.
+        done = shell(_agent.shell_command(option, ["a b"], f"PLUGIND='{second}' X='1 2'"))
+        assert done.stdout == f"{option or second} a b\n"
 
 
 def test_nothing_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
