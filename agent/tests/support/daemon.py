@@ -32,6 +32,8 @@ from plugind.ctl.http import connect, request_json
 from plugind.host import mounts
 
 REPOSITORY = Path(__file__).parents[3]
+#: A daemon that takes longer to end than this is killed.
+SECONDS = 20.0
 TOOLS = ("runc", "conmon", "docker", "mmdebstrap")
 
 
@@ -175,14 +177,22 @@ class Agent:
 
     def clean_up(self) -> None:
         """Stop everything that was started below the directory."""
-        if self._process is not None:
-            self.stop(signal.SIGKILL)
+        self._end()
         listed = self.runc("list", "-q").split() if (self.run / "runc").exists() else []
         for container in listed:
             self.runc("delete", "--force", container)
         self._end_containers()
         mounts.unmount_tree(self.root)
         shutil.rmtree(self.sockets)
+
+    def _end(self) -> None:
+        """Let it end by itself, because what a killed daemon ran is not measured."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        assert self._reader is not None
+        self._reader.join(SECONDS)
+        self.kill()
 
     def _end_containers(self) -> None:
         """Kill what containers are left; their conmon ends with them."""
