@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,26 +50,36 @@ def run(options: argparse.Namespace) -> int:
 def check_privileges(options: argparse.Namespace) -> Iterator[Finding]:
     """Root and CAP_SYS_ADMIN."""
     del options
-    if os.geteuid() != 0:
-        yield Finding(FAIL, "not running as root", "run this, and the agent, as root")
-        return
-    capabilities = int(_field(Path("/proc/self/status"), "CapEff") or "0", 16)
+    effective = _field(Path("/proc/self/status").read_text(), "CapEff")
+    yield judge_privileges(os.geteuid(), int(effective or "0", 16))
+
+
+def judge_privileges(uid: int, capabilities: int) -> Finding:
+    """Judge an effective user id and a set of capabilities, a bit each."""
+    if uid != 0:
+        return Finding(FAIL, "not running as root", "run this, and the agent, as root")
     if capabilities >> _CAP_SYS_ADMIN & 1:
-        yield Finding(OK, "root, with CAP_SYS_ADMIN")
-    else:
-        yield Finding(FAIL, "root without CAP_SYS_ADMIN", "plugins cannot mount: use a real host")
+        return Finding(OK, "root, with CAP_SYS_ADMIN")
+    return Finding(FAIL, "root without CAP_SYS_ADMIN", "plugins cannot mount: use a real host")
 
 
 def check_tools(options: argparse.Namespace) -> Iterator[Finding]:
     """runc or crun, and conmon."""
     del options
-    runtimes = [name for name in ("runc", "crun") if shutil.which(name)]
-    if "runc" in runtimes or runtimes:
-        yield Finding(OK, f"{_version(runtimes[0])}")
+    # Where the agent looks, whatever the operator's own PATH has.
+    yield from look_for_tools(proc.ENVIRONMENT["PATH"])
+
+
+def look_for_tools(path: str) -> Iterator[Finding]:
+    """Look for what plugins are run with, in the directories of `path`."""
+    runtime = shutil.which("runc", path=path) or shutil.which("crun", path=path)
+    if runtime:
+        yield Finding(OK, _version(runtime))
     else:
         yield Finding(FAIL, "neither runc nor crun is installed", "apt install runc")
-    if shutil.which("conmon"):
-        yield Finding(OK, _version("conmon"))
+    conmon = shutil.which("conmon", path=path)
+    if conmon:
+        yield Finding(OK, _version(conmon))
     else:
         yield Finding(FAIL, "conmon is not installed", "apt install conmon")
 
@@ -78,17 +88,18 @@ def check_cgroups(options: argparse.Namespace) -> Iterator[Finding]:
     """A mounted cgroup hierarchy."""
     del options
     table = Path("/proc/self/mounts").read_bytes().split(b"\n")
-    kinds = {line.split(b" ")[2].decode() for line in table if line}
-    if "cgroup2" in kinds and "cgroup" in kinds:
-        yield Finding(OK, "cgroups: v1 with a hybrid v2 (crun refuses this, runc works)")
-    elif "cgroup2" in kinds:
-        yield Finding(OK, "cgroups: v2")
-    elif "cgroup" in kinds:
-        yield Finding(OK, "cgroups: v1")
-    else:
-        yield Finding(
-            FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup"
-        )
+    yield judge_cgroups({line.split(b" ")[2].decode() for line in table if line})
+
+
+def judge_cgroups(kinds: Set[str]) -> Finding:
+    """Judge what kinds of file systems are mounted."""
+    if kinds >= {"cgroup", "cgroup2"}:
+        return Finding(OK, "cgroups: v1 with a hybrid v2 (crun refuses this, runc works)")
+    if "cgroup2" in kinds:
+        return Finding(OK, "cgroups: v2")
+    if "cgroup" in kinds:
+        return Finding(OK, "cgroups: v1")
+    return Finding(FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 
 
 def check_fuse(options: argparse.Namespace) -> Iterator[Finding]:
@@ -105,10 +116,15 @@ def check_space(options: argparse.Namespace) -> Iterator[Finding]:
     del options
     place = Path("/var/lib/plugind")
     place = place if place.exists() else Path("/var/lib")
-    free = shutil.disk_usage(place).free
-    level = OK if free >= _LOW_SPACE else WARN
-    advice = "" if level == OK else "plugins take 10 to 500 MB each"
-    yield Finding(level, f"{free / 2**30:.1f} GiB free for {place}", advice)
+    yield judge_space(place, shutil.disk_usage(place).free)
+
+
+def judge_space(place: Path, free: int) -> Finding:
+    """Judge so many free bytes."""
+    text = f"{free / 2**30:.1f} GiB free for {place}"
+    if free >= _LOW_SPACE:
+        return Finding(OK, text)
+    return Finding(WARN, text, "plugins take 10 to 500 MB each")
 
 
 def check_neighbours(options: argparse.Namespace) -> Iterator[Finding]:
@@ -160,8 +176,8 @@ def _version(program: str) -> str:
     return (done.stdout or done.stderr).decode(errors="replace").partition("\n")[0] or program
 
 
-def _field(path: Path, name: str) -> str | None:
-    for line in path.read_text().splitlines():
+def _field(status: str, name: str) -> str | None:
+    for line in status.splitlines():
         if line.startswith(name + ":"):
             return line.split(":", 1)[1].strip()
     return None

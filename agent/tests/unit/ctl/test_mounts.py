@@ -69,6 +69,24 @@ def test_a_mount_is_taken_away(tmp_path: Path, capsys: Out) -> None:
     assert (status, said.out, said.err) == (0, "/srv/data\n", "warning: oh\n")
 
 
+def test_changes_as_json(tmp_path: Path, capsys: Out) -> None:
+    run(tmp_path, {("POST", "/plugind/mounts"): (200, MOUNT)}, "--json", "mount", "v", "/srv/data")
+    assert json.loads(capsys.readouterr().out) == MOUNT
+    (tmp_path / "s").unlink()
+    answers = {("DELETE", "/plugind/mounts//srv/data"): (200, {"Warnings": []})}
+    run(tmp_path, answers, "--json", "unmount", "/srv/data")
+    said = capsys.readouterr()
+    assert (json.loads(said.out), said.err) == ({"Warnings": []}, "")
+
+
+def test_a_mount_that_is_well_has_nothing_on_the_other_stream(tmp_path: Path, capsys: Out) -> None:
+    well = {**MOUNT, "ReadOnly": False, "State": "mounted", "Error": ""}
+    run(tmp_path, {("GET", "/plugind/mounts"): (200, [well])})
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split() == ["/srv/data", "v", "mounted", "rw,rslave"]
+    assert said.err == ""
+
+
 def test_a_refusal_and_an_agent_that_is_not_there_are_said(tmp_path: Path, capsys: Out) -> None:
     refusal = {"message": 'cannot unmount "/x": it is used by process 7 (vi)'}
     answers = {("DELETE", "/plugind/mounts//x"): (409, refusal)}

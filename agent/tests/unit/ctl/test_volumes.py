@@ -64,6 +64,32 @@ def test_each_verb_asks_one_thing(
     assert (request.method, request.path, request.body) == (method, path, body)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "answer", "shown"),
+    [
+        (("ls",), ("GET", "/volumes", VOLUMES), VOLUMES),
+        (
+            ("unmount", "v"),
+            ("POST", "/plugind/volumes/v/unmount", None),
+            {"Name": "v", "Holder": "operator"},
+        ),
+        (
+            ("rm", "v"),
+            ("DELETE", "/plugind/volumes/v", {"Warnings": ["not asked"]}),
+            {"Warnings": ["not asked"]},
+        ),
+    ],
+)
+def test_what_a_script_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], answer: Any,
+    shown: Any,
+) -> None:  # fmt: skip
+    method, path, document = answer
+    status, _ = run(tmp_path, {(method, path): (200, document)}, "volumes", "--json", *arguments)
+    said = capsys.readouterr()
+    assert (status, json.loads(said.out), said.err) == (0, shown, "")
+
+
 def test_holders_are_a_table_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answers = {("GET", "/plugind/volumes/v/holders"): (200, HELD)}
     run(tmp_path, answers, "volumes", "holders", "v")
