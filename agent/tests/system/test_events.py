@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""`plugind events` on a real agent: it begins where it is told to, and ends with its reader."""
+"""`plugind events` and `logs -f` on a real agent: they end with their readers, and begin where they are told to."""
 
 from __future__ import annotations
 
@@ -48,6 +48,21 @@ def test_it_ends_with_its_reader_although_nothing_happens(agent: Agent) -> None:
         assert process.stdout is not None
         process.stdout.close()
         assert end(process) == (0, "")
+
+
+def test_output_that_is_followed_ends_with_its_reader_too(agent: Agent, localdir: Path) -> None:
+    """localdir says that it listens, and nothing after that."""
+    daemon.require("docker")
+    agent.cli("plugin", "create", "toy", str(localdir))
+    agent.cli("plugin", "enable", "toy")
+    program = f"'{sys.executable}' -m plugind logs -f toy"
+    done = subprocess.run(
+        ["bash", "-c", f"{program} 2>&1 | head -n 1; echo ${{PIPESTATUS[0]}}"],
+        env={**os.environ, "PLUGIND_SOCKET": str(agent.socket)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Listening on " in done.stdout.splitlines()[0]
+    assert done.stdout.splitlines()[1:] == ["0"]
 
 
 @pytest.mark.parametrize(

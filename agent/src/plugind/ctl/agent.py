@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 from plugind.ctl import http
@@ -23,12 +22,6 @@ def call(options: argparse.Namespace, method: str, path: str, body: Any = None) 
 def get(options: argparse.Namespace, path: str) -> Any:
     """Read."""
     return call(options, "GET", path)
-
-
-def stream(options: argparse.Namespace, path: str) -> Iterator[bytes]:
-    """Yield the lines of an answer as they come; a refusal and an end too early raise."""
-    with contextlib.closing(connect(options)) as connection:
-        yield from http.stream_lines(connection, "GET", path)
 
 
 def connect(options: argparse.Namespace) -> Any:

@@ -17,19 +17,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime as dt
-import http.client
 import json
-import os
 import re
-import select
 import socket
 import sys
-import threading
 import time
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from plugind.ctl import http as ctl_http
+from plugind.ctl import reader
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NANO = 1_000_000_000
@@ -44,19 +41,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"plugind: {exc}", file=sys.stderr)
         return ctl_http.INVALID
     connection = ctl_http.connect(ctl_http.agent_url(ctl_http.agent_socket(options.socket)))
-    with contextlib.closing(connection), _ended_by_reader(connection) as reader_gone:
-        try:
-            response = ctl_http.open_answer(connection, "GET", path)
-            if options.announce:
-                print(announcement(now), flush=True)
-            for line in ctl_http.answer_lines(response, "GET", path):
-                print(line.decode("utf-8", "replace").strip(), flush=True)
-        except BrokenPipeError:
-            # What is still buffered must not be an error again when Python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except ctl_http.Unreachable:
-            if not reader_gone.is_set():
-                raise
+    with contextlib.closing(connection), reader.followed(connection):
+        response = ctl_http.open_answer(connection, "GET", path)
+        if options.announce:
+            print(announcement(now), flush=True)
+        for line in ctl_http.answer_lines(response, "GET", path):
+            print(line.decode("utf-8", "replace").strip(), flush=True)
     return ctl_http.OK
 
 
@@ -112,32 +102,3 @@ def announcement(time_ns: int) -> str:
             "timeNano": time_ns,
         }
     )
-
-
-@contextlib.contextmanager
-def _ended_by_reader(connection: http.client.HTTPConnection) -> Iterator[threading.Event]:
-    """Shut the connection down when nobody can read standard output any more; tell so.
-
-    A write would find out, but there may be nothing to write for months.
-    """
-    gone = threading.Event()
-    opened: socket.socket = connection.sock
-    over, over_too = os.pipe()
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # an error and a hang-up are always reported
-    poll.register(over, 0)
-
-    def watch() -> None:
-        if any(fd != over for fd, _ in poll.poll()):
-            gone.set()
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-
-    thread = threading.Thread(target=watch, name="reader of standard output", daemon=True)
-    thread.start()
-    try:
-        yield gone
-    finally:
-        os.close(over_too)
-        thread.join()
-        os.close(over)

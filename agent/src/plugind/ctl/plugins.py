@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 
-from plugind.ctl import agent, http, screen
+from plugind.ctl import agent, http, reader, screen
 
 
 def list_plugins(options: argparse.Namespace) -> int:
@@ -45,18 +46,23 @@ def logs(options: argparse.Namespace) -> int:
     """Print a plugin's output."""
     tail = "" if options.tail is None else f"&tail={options.tail}"
     path = f"{_native(options.name)}/logs?follow={int(options.follow)}{tail}"
-    for line in agent.stream(options, path):
-        text = line.decode("utf-8", "replace")
-        parts = text.split(" ", 3)
-        whole = len(parts) == 4
-        if options.json:
-            when, origin = (parts[0], parts[1]) if whole else ("", "stdout")
-            record = {"time": when, "stream": origin, "text": parts[-1] if whole else text}
-            print(json.dumps(record), flush=True)
-            continue
-        target = sys.stderr if whole and parts[1] == "stderr" else sys.stdout
-        print((parts[3] if whole else text).rstrip("\n"), file=target, flush=True)
+    connection = agent.connect(options)
+    with contextlib.closing(connection), reader.followed(connection):
+        for line in http.stream_lines(connection, "GET", path):
+            _print_line(line.decode("utf-8", "replace"), as_json=options.json)
     return http.OK
+
+
+def _print_line(text: str, *, as_json: bool) -> None:
+    parts = text.split(" ", 3)
+    whole = len(parts) == 4
+    if as_json:
+        when, origin = (parts[0], parts[1]) if whole else ("", "stdout")
+        record = {"time": when, "stream": origin, "text": parts[-1] if whole else text}
+        print(json.dumps(record), flush=True)
+        return
+    target = sys.stderr if whole and parts[1] == "stderr" else sys.stdout
+    print((parts[3] if whole else text).rstrip("\n"), file=target, flush=True)
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -68,12 +68,12 @@ def test_each_verb_asks_one_thing(
 
 
 def test_logs_go_to_the_stream_that_they_came_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lines = b"T stdout F out put\nT stderr F oops\nstrange\n"
     answers = {("GET", "/plugind/plugins/x/logs"): (200, lines)}
     status, [request] = run(tmp_path, answers, "logs", "-n", "3", "x")
-    captured = capsys.readouterr()
+    captured = capfd.readouterr()
     assert (status, request.path) == (0, "/plugind/plugins/x/logs?follow=0&tail=3")
     assert captured.out == "out put\nstrange\n"
     assert captured.err == "oops\n"
@@ -88,10 +88,10 @@ def test_nothing_is_executed_in_a_plugin_that_does_not_run(
     assert "toy:latest is disabled, nothing runs in it" in capsys.readouterr().err
 
 
-def test_logs_are_records_for_programs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_are_records_for_programs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     answers = {("GET", "/plugind/plugins/x/logs"): (200, b"T stderr F oops\nstrange\n")}
     assert run(tmp_path, answers, "logs", "--json", "x")[0] == 0
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
+    assert [json.loads(line) for line in capfd.readouterr().out.splitlines()] == [
         {"time": "T", "stream": "stderr", "text": "oops"},
         {"time": "", "stream": "stdout", "text": "strange"},
     ]
