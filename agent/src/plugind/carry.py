@@ -101,7 +101,8 @@ async def roll_back(
     plan_ = plan.plan(wanted, world)
     run = _unstarted(plan_, dry_run=dry_run)
     if run is None:
-        run = await carry_steps.carry_out(plan_, Hands(target=target, progress=progress))
+        hands = Hands(target=target, progress=progress, restores=True)
+        run = await carry_steps.carry_out(plan_, hands)
         await _end(run, record, undo_log)
     else:
         run.change = record["id"]

@@ -49,7 +49,7 @@ async def change(
 async def go_back(wanted: Desired, world: Observed, hands: Hands, reason: str) -> Run:
     """Carry out what can be done of a way back; the outcomes have what cannot be, and `reason`."""
     plan_, problems = undo.possible(wanted, world)
-    run = await carry_steps.carry_out(plan_, hands)
+    run = await carry_steps.carry_out(plan_, replace(hands, restores=True))
     before = plan.plan(wanted, world).before
     run.outcomes = [
         *(outcome.of_problem(problem, before[problem.resource]) for problem in problems),

@@ -16,7 +16,6 @@ A run that is undone as a whole stops at the first failure, and leaves all that 
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -50,11 +49,12 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hands:
-    """What carries a plan out."""
+    """What carries a plan out; `restores` if it is a way back."""
 
     target: Target
     progress: Progress = ignore_progress
     clock: Clock = SystemClock()  # noqa: RUF009 - it has no state
+    restores: bool = False
 
 
 async def complete(desired: Desired, target: Target, world: Observed) -> Observed:
@@ -139,20 +139,14 @@ async def do(step: Step, hands: Hands) -> str:
     if step.kind == steps.PLUGIN_VERIFY:
         await _verify(step, hands)
     else:
-        await _do_plugin(step, target, hands.progress)
+        await _do_plugin(step, hands)
     return ""
 
 
-async def _do_plugin(step: Step, target: Target, progress: Progress) -> None:
-    wanted = step.wanted_plugin
+async def _do_plugin(step: Step, hands: Hands) -> None:
+    target, wanted = hands.target, step.wanted_plugin
     if step.kind in (steps.PLUGIN_INSTALL, steps.PLUGIN_UPGRADE):
-        pull = target.install if step.kind == steps.PLUGIN_INSTALL else target.upgrade
-        if step.in_place:
-            pull = functools.partial(
-                target.upgrade_in_place, arguments=step.arguments or (), timeout=wanted.timeout
-            )
-        granted = step.offer.privileges if step.offer else ()
-        await pull(wanted.name, _source(wanted), granted, wanted.credentials, progress)
+        await _pull(step, hands)
     elif step.kind == steps.PLUGIN_SET:
         arguments = step.arguments
         if arguments is None:
@@ -168,6 +162,19 @@ async def _do_plugin(step: Step, target: Target, progress: Progress) -> None:
         await target.disable(wanted.name, force=wanted.force or step.temporary)
     else:
         await target.remove(wanted.name, force=wanted.force)
+
+
+async def _pull(step: Step, hands: Hands) -> None:
+    target, wanted = hands.target, step.wanted_plugin
+    granted = step.offer.privileges if step.offer else ()
+    what = (wanted.name, _source(wanted), granted, wanted.credentials, hands.progress)
+    if step.in_place:
+        arguments = step.arguments or ()
+        await target.upgrade_in_place(*what, arguments=arguments, timeout=wanted.timeout)
+    elif step.kind == steps.PLUGIN_UPGRADE:
+        await target.upgrade(*what)
+    else:
+        await target.install(*what, restored=hands.restores)
 
 
 async def _verify(step: Step, hands: Hands) -> None:

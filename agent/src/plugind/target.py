@@ -48,8 +48,14 @@ class Target(Protocol):
         privileges: Privileges,
         credentials: Credentials | None,
         progress: Progress,
+        *,
+        restored: bool = False,
     ) -> None:
-        """Pull `ref` and install it, disabled, under `name`; `privileges` are exactly the offer's."""
+        """Pull `ref` and install it, disabled, under `name`; `privileges` are exactly the offer's.
+
+        `restored`: it was there before, and comes back with its tag, if it had one, where the
+        engine can have that although it is named by digest.
+        """
         ...
 
     async def upgrade(

@@ -110,7 +110,14 @@ class FakeTarget:
         return observed.differing(options, self.volumes[name]["Options"] or {})
 
     async def install(
-        self, name: str, ref: Any, accepted: Any, credentials: Any, progress: Progress
+        self,
+        name: str,
+        ref: Any,
+        accepted: Any,
+        credentials: Any,
+        progress: Progress,
+        *,
+        restored: bool = False,
     ) -> None:
         self._called("install", name, str(ref))
         if name in self.plugins:
@@ -126,7 +133,7 @@ class FakeTarget:
             settings=settings.default_settings(remote.parsed),
             config_digest=remote.digest,
             manifest_digest=remote.digest,
-            remote=self._stored(ref),
+            remote=self._stored(ref, restored=restored),
         )
 
     async def upgrade(
@@ -267,13 +274,13 @@ class FakeTarget:
             raise errors.NotFound(f"cannot resolve {ref}: not found")
         return self.registry[str(ref)]
 
-    def _stored(self, ref: Any) -> str:
+    def _stored(self, ref: Any, *, restored: bool = True) -> str:
         """Return where a version came from, the first time that it was installed."""
         remote = self._remote(ref)
         named = str(ref.without_tag() if ref.digest else ref)
         pinned = f"{ref.repository}@{remote.digest}"
         kept = self.kept.setdefault(pinned, (named, remote))
-        return kept[0] if ref.digest else named
+        return kept[0] if ref.digest and restored else named
 
     def _plugin(self, name: str) -> Plugin:
         if name not in self.plugins:

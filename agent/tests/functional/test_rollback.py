@@ -207,8 +207,22 @@ async def test_a_removed_plugin_comes_back_from_what_is_kept(world: World) -> No
     assert not back["failed"], back
     again = lookup.find(world.engine, "toy")
     assert (again.enabled, again.manifest_digest) == (True, plugin.manifest_digest)
+    assert (again.remote, plugin.remote) == (str(world.ref(tag="latest")),) * 2
     assert "DEBUG=1" in again.settings.env
     invariants.check(world.layout.root)
+
+
+async def test_a_plugin_that_was_named_by_digest_comes_back_so(world: World) -> None:
+    digest = (await world.running()).manifest_digest
+    pinned = f"{world.ref(tag='latest')}@{digest}"
+    gone = {"name": "toy", "state": "absent", "force": True}
+    await declare(world, plugins=[gone])
+    assert not (await declare(world, plugins=[{"name": "toy", "source": pinned}]))["failed"]
+    by_digest = lookup.find(world.engine, "toy").remote
+    assert by_digest == str(replace(world.ref(), tag=None, digest=digest))
+    await declare(world, plugins=[gone])
+    assert not (await roll_back(world))["failed"]
+    assert lookup.find(world.engine, "toy").remote == by_digest
 
 
 async def test_what_is_not_gone_back_from_any_more_is_collected(world: World) -> None:

@@ -143,6 +143,21 @@ def test_an_operator_goes_back_while_the_registry_is_away(bench: Bench) -> None:
     assert "there is no change to go back from" in bench.agent.verb("rollback", status=1)
 
 
+def test_a_removed_plugin_comes_back_with_its_tag(bench: Bench) -> None:
+    assert not bench.apply(bench.plugin("1", name="spare"))["failed"]
+    before = bench.agent.plugin("spare")
+    assert not bench.apply({"name": "spare", "state": "absent", "force": True})["failed"]
+    bench.stop_registry()
+    back = json.loads(bench.agent.verb("rollback", "--json"))
+    assert (back["failed"], back["rolled_back"]) == (False, True), back
+    after = bench.agent.plugin("spare")
+    assert after["PluginReference"] == before["PluginReference"] == f"{bench.repository}:1"
+    assert after["Status"]["ManifestDigest"] == before["Status"]["ManifestDigest"]
+    # What was declared by its tag still is as declared.
+    assert bench.apply(bench.plugin("1", name="spare"))["steps"] == []
+    bench.agent.cli("plugin", "disable", "spare")
+
+
 def test_the_version_before_is_declared_while_the_registry_is_away(bench: Bench) -> None:
     digest = bench.agent.plugin("driver")["Status"]["ManifestDigest"]
     assert not bench.apply(bench.plugin("2"))["failed"]
@@ -180,5 +195,7 @@ def test_a_boot_goes_back_from_what_a_kill_interrupted(bench: Bench, point: str)
     agent.start()
     # A declaration waits until the way back has come to its end.
     agent.request("POST", "/plugind/apply", {"plugins": [{"name": "driver"}]})
+    agent.stop()  # what is in the trash goes in the background, or with the next start
+    agent.start()
     bench.require_version("1")
     assert not (agent.root / "undo.json").exists()

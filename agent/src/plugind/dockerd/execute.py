@@ -87,8 +87,11 @@ class DockerTarget:
         privileges: Privileges,
         credentials: Credentials | None,
         progress: Progress,
+        *,
+        restored: bool = False,
     ) -> None:
         """Pull under an explicit name: without one, old engines panic or choose another."""
+        del restored  # a Docker Engine takes the tag from what is named by digest
         doing = f"pull {ref.familiar}"
         observe.require_digest_support(self._client, ref)
 

@@ -89,7 +89,7 @@ async def test_what_fails_is_undone(bench: Bench, method: str) -> None:
 
 async def test_a_mount_that_is_not_there_fails(bench: Bench) -> None:
     bench.plugin.behaviour = 'answer=VolumeDriver.Mount:200:{"Mountpoint": "/data/elsewhere"}'
-    with pytest.raises(errors.System, match='cannot open "elsewhere" of the mounted volume'):
+    with pytest.raises(errors.System, match=r'cannot open ".*/elsewhere": No such file'):
         await bench.probe()
     assert bench.called()[-2:] == ["Unmount", "Remove"]
     assert bench.plugin.volumes == {}

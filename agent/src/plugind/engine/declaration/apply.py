@@ -137,6 +137,8 @@ class EngineTarget:
         privileges: privileges.Privileges,
         credentials: Credentials | None,
         progress: Progress,
+        *,
+        restored: bool = False,
     ) -> None:
         """Install, disabled."""
         await install.install(
@@ -146,6 +148,7 @@ class EngineTarget:
             accepted=privileges,
             credentials=credentials,
             progress=progress,
+            restored=restored,
         )
 
     async def upgrade(

@@ -36,8 +36,12 @@ async def install(
     accepted: privileges.Privileges,
     credentials: Credentials | None,
     progress: ports.Progress,
+    restored: bool = False,
 ) -> Plugin:
-    """Install `ref` under the local `name`, disabled. A failure leaves nothing."""
+    """Install `ref` under the local `name`, disabled. A failure leaves nothing.
+
+    `restored`: it was there before, by the tag of `ref` if that has one, and is again.
+    """
     async with engine.locks.holding(f"name:{name.tagged().familiar}"):
         require_free(engine, name)
         resolved = await fetch.resolve(engine, ref, credentials)
@@ -50,7 +54,7 @@ async def install(
             config_digest=resolved.manifest.config.digest,
             manifest_digest=resolved.manifest.digest,
             layers=tuple(layer.digest for layer in resolved.manifest.layers),
-            remote=plugin_reference(resolved.ref),
+            remote=plugin_reference(resolved.ref, restored=restored),
         )
         try:
             with engine.pinned(plugin.blobs), engine.plugin_store.stage("install") as stage:
@@ -69,9 +73,13 @@ def require_free(engine: Engine, name: Reference) -> None:
         raise errors.InvalidParameter(f"plugin {name.tagged().familiar} already exists")
 
 
-def plugin_reference(ref: Reference) -> str:
-    """Return `PluginReference`: with a digest, the tag is not part of it (as in the original)."""
-    return str(ref.without_tag()) if ref.digest else str(ref.tagged())
+def plugin_reference(ref: Reference, *, restored: bool = False) -> str:
+    """Return `PluginReference`: with a digest, the tag is not part of it (as in the original).
+
+    A way back names both only if the plugin came by its tag; then it is `restored` to that.
+    """
+    by_digest = ref.digest and not (restored and ref.tag)
+    return str(ref.without_tag()) if by_digest else str(ref.tagged())
 
 
 def new_id(engine: Engine) -> str:
