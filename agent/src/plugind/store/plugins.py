@@ -70,9 +70,9 @@ class Stage:
         fs.sync_tree(self.path)
 
     def write(self, plugin: Plugin) -> None:
-        """Write the record and make everything staged durable."""
-        fs.write_new(self.path / RECORD, _render(plugin))
-        fs.fsync_dir(self.path)
+        """Write the record and make everything staged durable, the record with the rest."""
+        with fs.new_file(self.path / RECORD) as fd:
+            fs.write_all(fd, _render(plugin))
         fs.sync_tree(self.path)
 
 

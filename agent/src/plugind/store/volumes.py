@@ -90,7 +90,8 @@ class VolumeStore:
         staged = self._layout.staging / secrets.token_hex(16)
         try:
             staged.mkdir(mode=0o700)
-            (staged / NEW).touch(mode=0o600)
+            with fs.new_file(staged / NEW):
+                pass
             if volume.driver == volume_.LOCAL:
                 (staged / DATA).mkdir()
                 (staged / DATA).chmod(0o755)  # what Docker gives, whatever the umask
