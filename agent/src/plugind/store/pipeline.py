@@ -4,10 +4,10 @@
 
     caller's thread     feed(chunk): count, hash, write to ingest/ --.
                                                                      pipe
-    thread "inflate"    decompress  <--------------------------------'
+    thread "inflate"    decompress, hash for the diff_id  <----------'
                            `--------------------------------.
                                                            pipe
-    thread "extract"    hash for the diff_id, extract  <----'
+    thread "extract"    extract  <--------------------------'
 
     finish: size and digest, then the stages' own errors, then the diff_id; then the blob is committed
 
@@ -111,6 +111,7 @@ class _Stages:
 
     def _inflate(self) -> None:
         for chunk in decompress(self._counted()):
+            self._hash.update(chunk)
             self._plain.put(chunk)
         self._plain.close()
 
@@ -122,12 +123,7 @@ class _Stages:
             self._progress(done)
 
     def _extract(self) -> None:
-        untar.extract_chunks(self._hashed(), self._root, limits=self._limits)
-
-    def _hashed(self) -> Iterator[bytes]:
-        for chunk in self._plain:
-            self._hash.update(chunk)
-            yield chunk
+        untar.extract_chunks(self._plain, self._root, limits=self._limits)
 
 
 class LayerUnpacker:
