@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,14 +24,10 @@ APPLY = ("POST", "/plugind/apply")
 def call(
     *arguments: str, document: str = '{"plugins": []}', **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    # Without site, which imports what .pth files of a development environment say.
-    program = (
-        f"import sys; sys.path.insert(0, {SOURCE!r}); from plugind.__main__ import program\n"
-        "program()"
-    )
     return subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, *arguments],
-        input=document, capture_output=True, text=True, check=False, env=environ,
+        [sys.executable, "-m", "plugind", *arguments],
+        input=document, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": SOURCE, **environ},
     )  # fmt: skip
 
 
@@ -116,6 +113,7 @@ def test_other_arguments_are_for_the_parser(arguments: list[str]) -> None:
 
 
 def test_next_to_nothing_is_imported(tmp_path: Path) -> None:
+    # Without site, which imports what .pth files of a development environment say.
     program = (
         f"import os, sys; before = set(sys.modules); sys.path.insert(0, {SOURCE!r})\n"
         "from plugind.ctl import pipe\n"

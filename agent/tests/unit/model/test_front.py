@@ -277,6 +277,12 @@ def test_the_mountpoint_in_an_answer(content: bytes, mountpoint: str) -> None:
     assert front.mountpoint_of(reply(200, content)) == mountpoint
 
 
+def test_another_path_in_an_answer_leaves_the_rest_as_it_is() -> None:
+    given = reply(200, {"Mountpoint": "/data/v", "Err": "", "More": 1})
+    changed = json.loads(front.with_mountpoint(given, "/host/v").content)
+    assert changed == {"Mountpoint": "/host/v", "Err": "", "More": 1}
+
+
 def test_what_is_on_record_answers_for_a_driver_that_cannot() -> None:
     known = volume.Volume(name="v", driver="d", created_at="2026-01-02T03:04:05Z")
     shown = {"Name": "v", "Mountpoint": "", "CreatedAt": "2026-01-02T03:04:05Z"}

@@ -76,6 +76,12 @@ def test_who_was_granted_the_host_means_the_host() -> None:
     assert found.follow("/data/x")[0].directory == f"{ROOT}/propagated-mount"
 
 
+@pytest.mark.parametrize("propagated", ["", "/"])
+def test_without_a_propagated_mount_all_is_in_the_rootfs(propagated: str) -> None:
+    root, parts = of("rootfs/v", propagated=propagated).follow("/data/x")
+    assert (root.directory, parts) == (f"{ROOT}/rootfs", ["data", "x"])
+
+
 def test_a_directory_of_ours_is_its_own_root() -> None:
     found = mountpoint.Mountpoint(root="/lib/volumes/v")
     assert str(found) == "/lib/volumes/v"

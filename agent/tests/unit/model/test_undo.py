@@ -175,6 +175,14 @@ def test_what_is_impossible_does_not_stop_the_rest() -> None:
     assert [step.kind for step in made.steps] == ["plugin-disable", "plugin-remove"]
 
 
+def test_a_way_back_that_keeps_volumes_says_which() -> None:
+    seen = read(volume("new", "y:latest"))
+    back, kept = undo.without_volumes(way_back(), seen)
+    assert (back.volumes, kept) == ((), ("new",))
+    assert back.plugins == way_back().plugins
+    assert undo.without_volumes(way_back(), read())[1] == ()
+
+
 def test_what_is_lost() -> None:
     made, _ = planned()
     assert undo.lost(made.steps) == (
