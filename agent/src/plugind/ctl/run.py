@@ -124,6 +124,9 @@ class _Run:
         try:
             complaint, shown = self._wait(attached, ending)
             if complaint:
+                # Output that nobody reads any more would keep a Docker Engine from ending the container.
+                if not attached.reading.is_alive():
+                    attached.close()
                 self._kill()
             end = ending.waiting.outcome(_GRACE if complaint else None)
         except (TimeoutError, attach.Lost) as exc:
