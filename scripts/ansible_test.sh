@@ -25,8 +25,8 @@ tar -xzf "$WORK"/dist/*.tar.gz -C "$TREE"
 cp -a tests/config.yml tests/sanity "$TREE/tests/"
 cp -a tests/unit/plugins tests/unit/requirements.txt "$TREE/tests/unit/"
 if [ "$command" = units ]; then
-    # It needs the agent's helpers.
-    rm "$TREE/tests/unit/plugins/plugin_utils/test_report.py"
+    # These need the agent's helpers.
+    grep -rlZ '^from support' "$TREE/tests/unit/plugins" | xargs -0r rm
 fi
 
 # ansible-test asks the nearest git repository which files there are; without this one that is ours, which ignores .build.

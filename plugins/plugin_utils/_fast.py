@@ -126,9 +126,10 @@ class FastAction(ActionBase):
         A declaration with all its defaults may be larger than the answer, and Ansible's main process, of which there
         is one for all hosts, copies every value of a result for each callback.
         """
-        return self._display.verbosity >= _SHOWS_INVOCATION or bool(
-            getattr(constants, "INJECT_INVOCATION", False)
-        )
+        # Since ansible-core 2.21 a module's result has it where this is set, however talkative a play is.
+        if hasattr(constants, "INJECT_INVOCATION"):
+            return bool(constants.INJECT_INVOCATION)
+        return bool(self._display.verbosity >= _SHOWS_INVOCATION)
 
     def _run_module(self, task_vars: dict[str, Any]) -> dict[str, Any]:
         wrap_async = bool(self._task.async_val and not self._connection.has_native_async)
