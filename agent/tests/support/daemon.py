@@ -175,6 +175,11 @@ class Agent:
         """Run runc on the documented root."""
         return _run(["runc", "--root", str(self.run / "runc"), *arguments], None, None, status)
 
+    def running(self) -> list[str]:
+        """The plugins' containers that have not ended; runc is let forget the others in the background."""
+        listed = json.loads(self.runc("list", "--format", "json")) or []
+        return [found["id"] for found in listed if found["status"] != "stopped"]
+
     def clean_up(self) -> None:
         """Stop everything that was started below the directory."""
         self._end()

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import pytest
 from plugind.ctl import apply as ctl_apply
 from plugind.ctl import build as ctl_build
 from plugind.dockerd import execute, undo_log
-from support import docker_registry, dockerd
+from support import daemon, docker_registry, dockerd
 
 EXAMPLES = Path(__file__).parents[3] / "examples/plugins"
 ASKED = "network: [host], mount: [/etc], device: [/dev/null], capabilities: [CAP_SYS_ADMIN]"
@@ -59,12 +57,7 @@ def engine() -> Iterator[Lab]:
     # dockerd wants an ordinary disk below it, and socket paths are short.
     directory = Path(tempfile.mkdtemp(prefix="plugind-", dir="/var/tmp"))
     try:
-        source = directory / "localdir1"
-        subprocess.run(
-            [sys.executable, EXAMPLES / "build.py", "localdir", "--output", source],
-            check=True,
-            capture_output=True,
-        )
+        source = daemon.build_plugin("localdir", directory / "localdir1")
         other = directory / "localdir2"
         shutil.copytree(source, other, symlinks=True)
         shutil.copy(EXAMPLES / "localdir/config-privileges.json", other / "config.json")

@@ -46,7 +46,7 @@ def enable(agent: Agent, timeout: int = 10) -> None:
 def assert_nothing_is_left(agent: Agent) -> None:
     assert not agent.request("GET", "/plugins/faulty/json")["Enabled"]
     assert agent.plugin("faulty")["Status"]["Pid"] is None
-    assert agent.runc("list", "-q").split() == []
+    assert agent.running() == []
     assert list(agent.sockets.iterdir()) == []
     assert mounts.mounts_under(agent.root) == []
     invariants.check(agent.root)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import secrets
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from plugind.ctl import http as ctl_http
 from plugind.rpc import dial
 from support import daemon
 from support.daemon import Agent
@@ -97,7 +99,12 @@ def test_a_consumer_notices_neither_agent_nor_plugin_going_away(agent: Agent, fr
     assert Path(agent.plugin("acme/localdir")["Status"]["Front"]) == front
     before = holders(agent)
     assert len(before) == 1
-    agent.runc("kill", agent.plugin("acme/localdir")["Id"], "KILL")
+    with contextlib.closing(ctl_http.connect(agent.url)) as connection:
+        connection.request("GET", "/events")
+        events = connection.getresponse()
+        agent.runc("kill", agent.plugin("acme/localdir")["Id"], "KILL")
+        # A call that was on its way to the plugin fails: nobody knows what became of it.
+        assert json.loads(events.readline())["Action"] == "died"
     # Held until the plugin is back; then what was mounted is mounted again.
     assert volume(front, "List")["Volumes"]
     volume(front, "Unmount", Name="v", ID=PODMAN_ID)
