@@ -1,7 +1,7 @@
 """Every check of the project, one session each.
 
 All of them run in the .venv that scripts/setup.sh makes: nothing is installed here, so a session costs what its
-check costs. `make test` runs the sessions marked default, two at a time; `nox -s NAME -- ARGS` runs one, passing
+check costs. `make test` runs the sessions marked default, some at a time; `nox -s NAME -- ARGS` runs one, passing
 ARGS on.
 
 Tags say what scripts/check.py must know:
@@ -295,7 +295,7 @@ SLOW_ROOMS = {
 }  # fmt: skip
 
 
-@nox.session(default=False, tags=["nightly"])
+@nox.session(default=False, tags=["nightly", "engines"])
 @nox.parametrize("room", list(SLOW_ROOMS), ids=list(SLOW_ROOMS))
 def slow(session: nox.Session, room: str) -> None:
     """Only the tests marked slow; a room without any passes."""

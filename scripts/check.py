@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Run the checks in noxfile.py, two at a time, and sum up in one plain last line.
+"""Run the checks in noxfile.py, some at a time, and sum up in one plain last line.
 
 check.py               the default sessions
 check.py SESSION...    only these
 check.py --nightly     the default sessions, then those tagged nightly
-check.py --lanes N     how many at a time; 2 if nothing is said
+check.py --lanes N     how many at a time; one more than there are processors if nothing is said
 
-Many sessions wait for processes and sockets most of the time, so two of them take little longer than one. What
-cannot share the machine says so with a tag (noxfile.py). What a session prints comes whole, when it has ended.
+The longest sessions wait for processes and sockets half of their time: one more than there are processors keeps all
+of these busy. What cannot share the machine says so with a tag (noxfile.py). What a session prints comes whole, when
+it has ended.
 """
 
 from __future__ import annotations
@@ -204,7 +205,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Run the checks in noxfile.py.")
     parser.add_argument("sessions", nargs="*", metavar="SESSION")
     parser.add_argument("--nightly", action="store_true", help="what is tagged nightly, too")
-    parser.add_argument("--lanes", type=int, default=2, metavar="N", help="how many at a time")
+    lanes = len(os.sched_getaffinity(0)) + 1
+    parser.add_argument("--lanes", type=int, default=lanes, metavar="N", help="how many at a time")
     options = parser.parse_args(argv)
     # What ends a job in CI ends it as Ctrl-C does. A shell starts what is in the background deaf to Ctrl-C, and the
     # tests of signals with it.
