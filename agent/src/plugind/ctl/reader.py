@@ -39,7 +39,8 @@ def followed(connection: http.client.HTTPConnection) -> Iterator[None]:
 def _watched(opened: socket.socket, gone: threading.Event) -> Iterator[None]:
     over, over_too = os.pipe()
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # an error and a hang-up are always reported
+    if sys.stdout is not None:  # closed from the start (`>&-`): nobody ever reads
+        poll.register(sys.stdout.fileno(), 0)  # an error and a hang-up are always reported
     poll.register(over, 0)
 
     def watch() -> None:

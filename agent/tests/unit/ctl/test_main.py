@@ -81,14 +81,14 @@ def test_what_the_agent_refuses_is_said_in_its_words(tmp_path: Path, capsys: Out
 
 
 def test_so_is_what_it_refuses_to_stream_and_what_may_have_been_meant(
-    tmp_path: Path, capsys: Out
+    tmp_path: Path, capfd: Out
 ) -> None:
     answers = {
         ("GET", "/plugind/plugins/ssfs/logs"): (404, {"message": 'plugin "ssfs" not found'}),
         ("GET", "/plugins"): (200, [{"Name": "vieux/sshfs:latest"}, {"Name": "toy:1"}]),
     }
     assert run(tmp_path, answers, "logs", "ssfs") == 1
-    assert capsys.readouterr().err.splitlines() == [
+    assert capfd.readouterr().err.splitlines() == [
         'plugind: plugin "ssfs" not found',
         "plugind: did you mean vieux/sshfs:latest?",
     ]

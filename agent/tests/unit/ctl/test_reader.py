@@ -60,3 +60,8 @@ def test_an_agent_that_goes_is_an_error(ends: tuple[Any, socket.socket]) -> None
         raise wire.Unreachable("the connection broke")
     os.close(read)
     assert len(os.listdir("/proc/self/task")) == threads
+
+
+def test_output_that_was_closed_before_is_no_error(ends: tuple[Any, socket.socket]) -> None:
+    with contextlib.redirect_stdout(None), reader.followed(ends[0]):
+        print("for nobody", flush=True)
