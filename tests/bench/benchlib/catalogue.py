@@ -32,15 +32,50 @@ class Table:
     second: str = "peer"
 
 
-_JOURNAL = (
-    "A volume is a directory that appears by one rename, which is two commits of the file system's journal; dockerd"
-    " makes one, in a database file. A record of its own survives any kill and can be read with any tool, so it stays."
+_CREATED = (
+    "A volume is a file in a directory of its own: one commit of the file system's journal. dockerd overwrites"
+    " pages of a database, which is none; both flush the disk twice. The rest is processor time, 2.6 ms against 1.4,"
+    " of which 1.2 are a request with one question to the plugin. A record of its own survives any kill and can be"
+    " read with any tool, so it stays."
 )
-_PYTHON = "A request costs Python half a millisecond before anything is done for it, dockerd a fifth of that."
-_LIST = "What the plugin answers is decoded, matched with the records and encoded again, in Python."
+_REMOVED = (
+    "One commit of the file system's journal, dockerd none; both flush the disk twice. Processor time: 2.6 ms"
+    " against 1.9."
+)
+_REQUEST = (
+    "Processor time of a call: 1 to 1.2 ms against 0.9 to 1. HTTP alone is 0.6 of ours, the rest is the question"
+    " to the plugin."
+)
+_LIST = (
+    "Processor time of a call: 1.1 ms against 0.9, with 1,000 volumes 4.8 against 3.3. A thousand volumes are 0.2"
+    " ms of decoding what the plugin says, 0.9 of making volumes of it, 1.1 of matching them with the records, 0.9"
+    " of encoding."
+)
+_STOPPED = (
+    "The plugin's own exit takes 2 ms, conmon's after it 2, and the record is two commits of the file system's"
+    " journal (dockerd: one). Nobody waits for the runtime's clearing up."
+)
+_CREATE = (
+    "Processor time decides, for 100 MB 1.1 s against 5.1: 0.45 s to compress, hash and write the layer, in a"
+    " thread of its own, 0.2 to extract, more than half of it in the kernel; the rest takes in the client's tar and"
+    " writes another."
+)
+_CREATE_SMALL = (
+    "600 files are 0.11 s of processor time against 0.4, and eight commits of the file system's journal, dockerd"
+    " ten: those take as long for a small plugin as for a large one."
+)
+_INSTALL = (
+    "A pull of 100 MB is 0.65 s of processor time (dockerd and its unpigz: 1.4): 0.25 to decompress and hash, 0.25"
+    " to extract 3,800 files, half of it in the kernel, and the rest to take in, hash and keep the blob. After it"
+    " 0.1 s of syncing is left, and the start of the plugin, which dockerd hides in its sleep."
+)
+_INSTALL_SMALL = (
+    "About a third is the start of the plugin by conmon and runc, which dockerd hides in its sleep. The pull of 600"
+    " files is 0.07 s of processor time against 0.2, and eight commits of the file system's journal, as dockerd's."
+)
 _TASK = (
-    "About a third is Ansible's own (`raw` below), a third the start of Python on the host, a third the agent's look at"
-    " all plugins and volumes."
+    "Most of it is Ansible's own: `raw` below, and its copies of every value of a task and of a result. The rest is the"
+    " start of Python on the host, and the agent's look at all plugins and volumes."
 )
 
 
@@ -56,7 +91,7 @@ def _calls() -> dict[str, Row]:
         "plugin_disable": Row(
             "plugin disable",
             0.5,
-            why="Most of it is the plugin's own exit, and one runc to delete what is left, for both.",
+            why=_STOPPED,
         ),
         "plugin_rm": Row("plugin rm"),
         "plugin_inspect": Row("plugin inspect"),
@@ -67,16 +102,8 @@ def _calls() -> dict[str, Row]:
 def _content() -> dict[str, Row]:
     rows = {}
     goals = {6: (0.33, 0.15), 100: (0.2, 0.33), 500: (0.2, 0.33)}
-    fixed = (
-        "The smaller the plugin, the more of the time is what any plugin costs: commits of the journal, and in an"
-        " install the start of a process."
-    )
     for size, (create, _) in goals.items():
-        why = (
-            fixed
-            if size == 6
-            else "Two cores share compression, hashing, and reading the client's tar."
-        )
+        why = _CREATE_SMALL if size == 6 else _CREATE
         rows |= {
             f"plugin_create_{size}mb": Row(f"plugin create, {size} MB", create, why=why),
             f"plugin_create_{size}mb_durable": Row(
@@ -85,11 +112,7 @@ def _content() -> dict[str, Row]:
             f"blob_{size}mb": Row(f"its layer, {size} MB", 1.15),
         }
     for size, (_, install) in goals.items():
-        why = (
-            fixed
-            if size == 6
-            else "Decompression, hashing and writing thousands of files share two cores."
-        )
+        why = _INSTALL_SMALL if size == 6 else _INSTALL
         base = f"plugin_install_{size}mb"
         rows |= {
             f"plugin_pull_{size}mb": Row(f"plugin pull, {size} MB"),
@@ -105,7 +128,7 @@ def _content() -> dict[str, Row]:
 
 def _volumes() -> dict[str, Row]:
     rows = {}
-    why = {"create": _JOURNAL, "rm": _JOURNAL, "inspect": _PYTHON, "ls": _LIST}
+    why = {"create": _CREATED, "rm": _REMOVED, "inspect": _REQUEST, "ls": _LIST}
     for count in (1, 100, 1000):
         for verb, reason in why.items():
             title = f"volume {verb}, {count:,} volume{'s' if count > 1 else ''}"

@@ -38,7 +38,7 @@ def test_a_goal_that_is_met_and_one_that_is_missed() -> None:
     )
     assert "| plugin disable | 57 ms | 72 ms | 0.792 | 0.5, missed with 0.792 |" in lines
     (missed,) = [line for line in lines if line.startswith("* ")]
-    assert missed.startswith("* **plugin disable** (0.5, missed with 0.792). Most of it")
+    assert missed.startswith("* **plugin disable** (0.5, missed with 0.792). The plugin's own exit")
     assert "load before and after 0.1 and 0.9." in text
     assert lines[-1] == "Not measured yet."
 
