@@ -36,6 +36,12 @@ def entry(engine: Engine, text: str) -> Entry:
     return prefixed[0]
 
 
+def require_installed(engine: Engine, entry: Entry) -> None:
+    """Raise NotFound if the plugin was removed since it was looked up."""
+    if entry.plugin.id not in engine.entries:
+        raise errors.NotFound(f'plugin "{entry.plugin.name}" not found')
+
+
 def by_name(engine: Engine, text: str) -> Entry | None:
     """Return the entry whose name is `text` in any spelling, or None."""
     try:

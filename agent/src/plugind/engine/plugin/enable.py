@@ -19,9 +19,8 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
         raise errors.InvalidParameter(f"negative value is invalid for timeout: {timeout:g}")
     entry = lookup.entry(engine, text)
     async with entry.lock:
+        lookup.require_installed(engine, entry)
         name = entry.plugin.name
-        if entry.plugin.id not in engine.entries:
-            raise errors.NotFound(f'plugin "{text}" not found')
         if entry.plugin.enabled and entry.state is not PluginState.FAILED:
             raise errors.Conflict(f"plugin already enabled: plugin {name} is enabled")
         await supervise.cancel(entry)
@@ -48,6 +47,7 @@ async def disable(engine: Engine, text: str, *, force: bool) -> Plugin:
     """Stop plugin `text`. `force` stops it although volumes use it."""
     entry = lookup.entry(engine, text)
     async with entry.lock:
+        lookup.require_installed(engine, entry)
         plugin = entry.plugin
         if not force:
             await references.require_unused(engine, plugin)

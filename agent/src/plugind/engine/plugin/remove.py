@@ -24,9 +24,8 @@ async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
     """
     entry = lookup.entry(engine, text)
     async with entry.lock:
+        lookup.require_installed(engine, entry)
         plugin = entry.plugin
-        if plugin.id not in engine.entries:
-            raise errors.NotFound(f'plugin "{text}" not found')
         if not force:
             await references.require_unused(engine, plugin)
             if entry.shown().enabled:

@@ -87,7 +87,7 @@ async def upgrade_in_place(
                 await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
                 await ending.to_the_end(asyncio.to_thread(stage.sync))
                 async with entry.lock:
-                    require_installed(engine, entry)
+                    lookup.require_installed(engine, entry)
                     old = entry.plugin
                     # Its settings may have been changed meanwhile.
                     new = _set_version(engine, old, resolved, arguments, secret)
@@ -160,15 +160,9 @@ def _tell(engine: Engine, old: Plugin, new: Plugin, resolved: fetch.Resolved) ->
     engine.events.plugin("upgrade", new, **{"from": old.remote, "to": new.remote})
 
 
-def require_installed(engine: Engine, entry: Entry) -> None:
-    """Raise NotFound if the plugin was removed since it was looked up."""
-    if entry.plugin.id not in engine.entries:
-        raise errors.NotFound(f'plugin "{entry.plugin.name}" not found')
-
-
 def require_disabled(engine: Engine, entry: Entry) -> None:
     """Raise unless the plugin is installed, disabled and does not run."""
-    require_installed(engine, entry)
+    lookup.require_installed(engine, entry)
     if entry.shown().enabled:
         name = entry.plugin.name
         raise errors.Conflict(f"plugin must be disabled before upgrading: plugin {name} is enabled")
