@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from plugind import errors
 from plugind.engine.container import attach as container_attach
 from plugind.engine.container import logs as container_logs
 from plugind.engine.container import run
@@ -73,6 +74,60 @@ async def test_input_that_is_not_once_stays_open(world: World) -> None:
     await attached
 
 
+class Gone(Channel):
+    """A client that breaks off when it has said what it had to say."""
+
+    async def read(self) -> bytes:
+        if not self.said:
+            raise ConnectionResetError
+        return await super().read()
+
+
+async def test_who_breaks_off_ends_the_input_that_was_only_its_own(world: World) -> None:
+    entry = await create(world, "cat", OpenStdin=True, StdinOnce=True)
+    channel = Gone(b"one\n")
+    attached = asyncio.create_task(attach(world, entry, channel, stdin=True))
+    await channel.opened.wait()
+    await start(world, entry)
+    assert await ended(entry) == 0, "the program has read to the end of its input"
+    await attached
+    assert channel.heard == container_attach.frame(1, b"one\n", tty=False)
+
+
+async def test_who_wants_one_stream_gets_that_one(world: World) -> None:
+    entry = await create(world, "wait")
+    channel = Channel()
+    wanted = container_attach.Attachment(stderr=True, stream=True)
+    attached = asyncio.create_task(
+        container_attach.attach(world.engine, entry, wanted, channel.open)
+    )
+    await channel.opened.wait()
+    await start(world, entry)
+    process = world.container_machine.processes[entry.container.id]
+    process.say(b"out\n")
+    process.say(b"err\n", 2)
+    await run.stop(world.engine, entry, None)
+    await attached
+    assert channel.heard == container_attach.frame(2, b"err\n", tty=False)
+
+
+async def test_who_comes_later_gets_what_was_said_before(world: World) -> None:
+    entry = await create(world, "echo", "hello")
+    await start(world, entry)
+    await ended(entry)
+    channel = Channel()
+    wanted = container_attach.Attachment(stdout=True, logs=True)
+    await container_attach.attach(world.engine, entry, wanted, channel.open)
+    assert channel.heard == container_attach.frame(1, b"hello\n", tty=False)
+
+
+async def test_what_nobody_can_wait_for(world: World) -> None:
+    entry = await create(world, "echo")
+    with pytest.raises(errors.InvalidParameter, match='invalid condition: "soon"'):
+        container_attach.waiting(entry, "soon")
+    assert (await container_attach.waiting(entry, "")).running is False
+
+
 async def logs(world: World, entry: ContainerEntry, **wanted: Any) -> list[tuple[int, bytes]]:
     what = container_logs.Wanted(**wanted)
     return [piece async for piece in container_logs.read(world.engine, entry, what)]
@@ -101,6 +156,35 @@ async def test_logs(world: World) -> None:
     process.end(0)
     assert (await following)[-1:] in ([], [(1, b"three\n")])
     assert (await logs(world, entry, follow=True))[-1] == (1, b"three\n")
+
+
+async def test_a_follower_gets_what_it_wants_and_no_rubbish(world: World) -> None:
+    entry = await create(world, "wait")
+    await start(world, entry)
+    process = world.container_machine.processes[entry.container.id]
+    found: list[bytes] = []
+
+    async def follow(**wanted: Any) -> None:
+        what = container_logs.Wanted(follow=True, **wanted)
+        async for _, data in container_logs.read(world.engine, entry, what):
+            found.append(data)
+
+    following = asyncio.create_task(follow(stderr=False))
+    process.say(b"one\n")
+    await until(lambda: found == [b"one\n"])
+    process.say(b"not this\n", 2)
+    with world.engine.log_path(entry.container.id).open("ab") as file:
+        file.write(b"rubbish\n")
+    process.say(b"two\n")
+    await until(lambda: found == [b"one\n", b"two\n"])
+    following.cancel()
+    await asyncio.wait([following])
+    # Whoever sets an end in the past is not kept waiting for the container's.
+    waiting = asyncio.create_task(follow(until_ns=1))
+    await asyncio.sleep(0)
+    await until(lambda: waiting.done() or process.say(b"later\n"))
+    await waiting
+    assert found == [b"one\n", b"two\n"]
 
 
 async def test_a_line_that_was_split_is_one_line(world: World) -> None:
