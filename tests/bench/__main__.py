@@ -2,7 +2,7 @@
 # Copyright: plugind.engine contributors
 """All benchmarks, or those that are named, one after the other; then docs/performance.md out of them.
 
-    make bench                  all but load, in less than ten minutes
+    make bench                  all but load; installing the agent on 50 hosts takes most of the time
     make bench ARGS="load"      one or several of them by name; load takes three minutes
     python tests/bench/NAME.py  one of them without the document; --help says what it takes
 

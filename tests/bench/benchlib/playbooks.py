@@ -75,7 +75,7 @@ def timing(times: Path) -> dict[str, str]:
     """The environment in which ansible-playbook writes the times of its tasks to a file."""
     return {
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
-        "ANSIBLE_CALLBACKS_ENABLED": "bench_times",
+        "ANSIBLE_STDOUT_CALLBACK": "bench_times",
         "BENCH_TIMES": str(times),
     }
 
