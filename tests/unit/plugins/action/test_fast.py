@@ -131,7 +131,11 @@ def test_callbacks_are_told_the_arguments_if_somebody_looks(
         {"name": "refused", **plugin(fake, name="refuse")},
         {"name": "wrong", **plugin(fake, name="x", state="off")},
         arguments=("-" + "v" * verbosity,),
-        environ={"ANSIBLE_CALLBACK_PLUGINS": str(tmp_path)},
+        environ={
+            "ANSIBLE_CALLBACK_PLUGINS": str(tmp_path),
+            # What decides since ansible-core 2.21, for modules, too.
+            "ANSIBLE_INJECT_INVOCATION": str(verbosity == 3),
+        },
     )
     for what in ("ok good", "failed refused", "failed wrong"):
         assert f"{what}: {verbosity == 3}" in done.output
