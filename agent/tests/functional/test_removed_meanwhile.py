@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""Finding a plugin, and one that was removed while its turn was waited for."""
+"""Finding a plugin, and one that does not run, or was removed while its turn was waited for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from plugind import errors
 from plugind.engine import lookup
 from plugind.engine.context import Engine
-from plugind.engine.plugin import configure, enable, remove
+from plugind.engine.plugin import configure, enable, remove, rpc_call
 from support.engine import World
 
 STORIES: dict[str, Callable[[Engine], Coroutine[Any, Any, object]]] = {
@@ -40,6 +40,14 @@ async def test_one_that_is_removed_first_is_not_there(world: World, story: str) 
         await other
     assert world.engine.entries == {}
     assert (await world.actions()) == ["plugin pull", "plugin remove"]
+
+
+async def test_what_does_not_run_is_not_called(world: World) -> None:
+    await world.install(world.publish())
+    with pytest.raises(errors.Conflict, match=r"^plugin toy:latest is disabled$"):
+        await rpc_call.call(world.engine, "toy", "VolumeDriver.List", {})
+    with pytest.raises(errors.InvalidParameter, match=r'invalid method "\.\./List"'):
+        await rpc_call.call(world.engine, "toy", "../List", {})
 
 
 async def test_a_plugin_is_found_by_name_and_by_the_beginning_of_its_id(world: World) -> None:

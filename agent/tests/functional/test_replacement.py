@@ -52,6 +52,15 @@ async def test_a_new_version_runs_with_old_and_new_settings(world: World) -> Non
     await until(lambda: entry.state is PluginState.RUNNING)
 
 
+async def test_a_plugin_without_volumes_is_not_asked_for_any(world: World) -> None:
+    serves = {"types": ["docker.logdriver/1.0"], "socket": "plugin.sock"}
+    plugin = await world.running(interface=serves)
+    new = await do_upgrade(world, world.publish(tag="v2", interface=serves))
+    assert world.entry(plugin).state is PluginState.RUNNING
+    assert new.remote == str(world.ref(tag="v2"))
+    assert world.host.calls(plugin.id) == []
+
+
 @pytest.mark.parametrize("fault", list(BAD))
 async def test_a_version_that_does_not_start_gives_way_to_the_old_one(
     world: World, fault: str
