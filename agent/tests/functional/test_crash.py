@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,12 @@ class Crasher:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         path = os.pathsep.join(filter(None, sys.path))
+        # For what worlds make there and, killed, leave: short, because sockets are among it.
+        self._temporary = tempfile.TemporaryDirectory(prefix="c-")
         self._process = subprocess.Popen(
             [sys.executable, crash_child.__file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": self._temporary.name},
         )  # fmt: skip
         self.run(directory / "prepared", "prepare")
 
@@ -77,6 +80,7 @@ class Crasher:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+        self._temporary.cleanup()
 
 
 # Some operations have a hundred points. Beyond its time a test would leave the crasher in the middle of a run.
