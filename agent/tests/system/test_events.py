@@ -25,7 +25,8 @@ pytestmark = pytest.mark.root
 def following(agent: Agent) -> Iterator[subprocess.Popen[str]]:
     """Run the verb; when this yields, its stream is open."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "plugind", "events", "--announce"],
+        # Who starts these tests in a shell's background has it ignore SIGINT.
+        ["env", "--default-signal=INT", sys.executable, "-m", "plugind", "events", "--announce"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PLUGIND_SOCKET": str(agent.socket)},
     )  # fmt: skip
