@@ -75,7 +75,8 @@ _INSTALL_SMALL = (
 )
 _TASK = (
     "Most of it is Ansible's own: `raw` below, and its copies of every value of a task and of a result. The rest is the"
-    " start of Python on the host, and the agent's look at all plugins and volumes."
+    " start of Python on the host, and the agent's look at all plugins and volumes. The goal was set where Ansible's"
+    " `ping` takes 150 ms."
 )
 
 

@@ -87,12 +87,13 @@ def whole(figures: Mapping[str, Figure]) -> list[str]:
 
 
 def misses(table: Table, figures: dict[str, Figure]) -> list[str]:
-    """A line of a list for each goal that is missed."""
-    return [
-        f"* **{row.title}** ({_verdict(row, figures[name])}). {row.why}".rstrip()
-        for name, row in table.rows.items()
-        if name in figures and is_met(row, figures[name]) is False
-    ]
+    """A line of a list for each reason why goals are missed, and which these are."""
+    missed: dict[str, list[str]] = {}
+    for name, row in table.rows.items():
+        if name in figures and is_met(row, figures[name]) is False:
+            goal = f"**{row.title}** ({_verdict(row, figures[name])})"
+            missed.setdefault(row.why, []).append(goal)
+    return [f"* {', '.join(goals)}. {why}".rstrip() for why, goals in missed.items()]
 
 
 def is_met(row: Row, figure: Figure) -> bool | None:

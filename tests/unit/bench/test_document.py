@@ -52,6 +52,15 @@ def test_a_goal_in_milliseconds() -> None:
     )
 
 
+def test_goals_that_are_missed_for_one_reason_are_one_entry() -> None:
+    lines = figure("volume_ls_1", [2], [1]), figure("volume_ls_100", [3], [1])
+    text = document.compose("@missed@", {"volumes": kept(*lines)})
+    (missed,) = text.splitlines()
+    assert missed.startswith(
+        "* **volume ls, 1 volume** (1, missed with 2), **volume ls, 100 volumes** (1, missed with 3). Processor"
+    )
+
+
 def test_a_figure_that_nobody_knows() -> None:
     with pytest.raises(ValueError, match="mystery"):
         document.compose(TEMPLATE, {"calls": kept(figure("mystery", [1]))})
