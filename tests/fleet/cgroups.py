@@ -57,6 +57,13 @@ def _prepare(group: Path) -> None:
         (group / "cgroup.clone_children").write_text("1")
 
 
+def is_member(membership: str, group: str) -> bool:
+    """True if a process with this /proc/PID/cgroup is in the group, or in one below it."""
+    paths = (line.split(":", 2)[2] for line in membership.splitlines())
+    # Anywhere in the path: the root of the hierarchies may be a group of what this runs in.
+    return any(f"/{group}/" in f"{path}/" for path in paths)
+
+
 def remove(hierarchies: list[Path], name: str) -> None:
     """Remove the group and what is below it; its processes have ended."""
     for hierarchy in hierarchies:

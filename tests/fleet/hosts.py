@@ -142,11 +142,12 @@ class Host:
 
     def find(self, command: str) -> Process:
         """The process on it whose command line has this text; ValueError unless there is one."""
-        own = f"/{self.ground.group}/{self.name}"
+        own = f"{self.ground.group}/{self.name}"
         found = [
             int(path.parent.name)
             for path in Path("/proc").glob("[0-9]*/cgroup")
-            if own in _read(path) and command in _read(path.with_name("cmdline")).replace("\0", " ")
+            if cgroups.is_member(_read(path), own)
+            and command in _read(path.with_name("cmdline")).replace("\0", " ")
         ]
         if len(found) != 1:
             raise ValueError(f"cannot find {command!r} on {self.name}: {len(found)} of them")

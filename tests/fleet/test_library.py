@@ -119,6 +119,15 @@ def test_control_groups(tmp_path: Path, hierarchies: list[Path]) -> None:
     cgroups.remove(hierarchies, "fleet-1-2")
 
 
+@pytest.mark.parametrize(
+    ("path", "is_member"),
+    [("/f/h1", True), ("/outer/f/h1/runc/id", True), ("/f/h10", False), ("/f", False), ("/", False)],
+)
+def test_members_of_control_groups(path: str, *, is_member: bool) -> None:
+    assert cgroups.is_member(f"4:cpuset:/\n1:name=systemd:{path}\n0::/\n", "f/h1") is is_member
+    assert not cgroups.is_member("", "f/h1")
+
+
 def test_control_groups_of_version_2_alone(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").touch()
     with pytest.raises(cgroups.Unsupported, match="version 1"):
