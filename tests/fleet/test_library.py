@@ -121,7 +121,13 @@ def test_control_groups(tmp_path: Path, hierarchies: list[Path]) -> None:
 
 @pytest.mark.parametrize(
     ("path", "is_member"),
-    [("/f/h1", True), ("/outer/f/h1/runc/id", True), ("/f/h10", False), ("/f", False), ("/", False)],
+    [
+        ("/f/h1", True),
+        ("/outer/f/h1/runc/id", True),
+        ("/f/h10", False),
+        ("/f", False),
+        ("/", False),
+    ],
 )
 def test_members_of_control_groups(path: str, *, is_member: bool) -> None:
     assert cgroups.is_member(f"4:cpuset:/\n1:name=systemd:{path}\n0::/\n", "f/h1") is is_member
