@@ -16,25 +16,18 @@ from typing import Any
 
 import pytest
 
-from support import daemon, ssh_login
+from support import eda, ssh_login
 from support.daemon import Agent
 from support.eda import ROOT, Queue, source
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 BIN = Path(sys.executable).parent
 DECLARATION = {"plugins": [{"name": "toy", "state": "enabled"}]}
-# One restart, and no run is long enough to be forgiven.
-RESTART = {"restart-limit": "1", "restart-healthy-after": "3600"}
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    """An agent with an enabled plugin."""
-    daemon.require("docker", "runc", "conmon")
-    built = daemon.build_plugin("localdir", tmp_path / "plugin")
-    with daemon.run(tmp_path / "d", RESTART) as running:
-        running.cli("plugin", "create", "toy", str(built))
-        running.cli("plugin", "enable", "toy")
+    with eda.toy(tmp_path) as running:
         yield running
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from support import daemon
+from support import eda
 from support.daemon import Agent
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -26,8 +26,6 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLACE = ROOT / ".build" / "rulebook"
 WANTED = "ansible-rulebook>=1.2,<2"
-# One restart, and no run is long enough to be forgiven.
-RESTART = {"restart-limit": "1", "restart-healthy-after": "3600"}
 HERE = {
     "ansible_connection": "local",
     "ansible_become": False,
@@ -52,12 +50,7 @@ def rulebook() -> Path:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    """An agent with an enabled plugin."""
-    daemon.require("docker", "runc", "conmon")
-    built = daemon.build_plugin("localdir", tmp_path / "plugin")
-    with daemon.run(tmp_path / "d", RESTART) as running:
-        running.cli("plugin", "create", "toy", str(built))
-        running.cli("plugin", "enable", "toy")
+    with eda.toy(tmp_path) as running:
         yield running
 
 

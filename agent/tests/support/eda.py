@@ -7,16 +7,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import runpy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from support import daemon
 
 ROOT = Path(__file__).parents[3]
 source = SimpleNamespace(
     **runpy.run_path(str(ROOT / "extensions/eda/plugins/event_source/agent_events.py"))
 )
 Queue = asyncio.Queue[dict[str, Any]]
+# One restart, and no run is long enough to be forgiven.
+_RESTART = {"restart-limit": "1", "restart-healthy-after": "3600"}
+
+
+@contextlib.contextmanager
+def toy(place: Path) -> Iterator[daemon.Agent]:
+    """An agent with the enabled plugin `toy`, on which it gives up when it dies for the second time."""
+    daemon.require("docker", "runc", "conmon")
+    built = daemon.build_plugin("localdir", place / "plugin")
+    with daemon.run(place / "d", _RESTART) as agent:
+        agent.cli("plugin", "create", "toy", str(built))
+        agent.cli("plugin", "enable", "toy")
+        yield agent
 
 
 class Clock:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from plugind.host import mounts
 from support import daemon, docker_registry, image
 
 
@@ -55,3 +56,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("image") / "busybox.tar"
     path.write_bytes(image.archive("busybox:latest", raw, layers))
     return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    """Where volumes are mounted; nothing stays mounted there."""
+    place = tmp_path / "host"
+    yield place
+    mounts.unmount_tree(place)

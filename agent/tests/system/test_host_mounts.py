@@ -30,14 +30,6 @@ def ssh_server() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """Where volumes are mounted; nothing stays mounted there."""
-    place = tmp_path / "host"
-    yield place
-    mounts.unmount_tree(place)
-
-
-@pytest.fixture
 def remote(agent: Agent, sshfs: Path, ssh_server: dict[str, str]) -> Path:
     """The volume `remote` of a running sshfs; returns the directory that it shows."""
     agent.cli("plugin", "create", "sshfs", str(sshfs))

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,14 +32,6 @@ def secret(tmp_path: Path) -> Path:
     secret = tmp_path / "secret"
     secret.mkdir()
     return secret
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    """Where volumes are mounted; nothing stays mounted there."""
-    place = tmp_path / "host"
-    yield place
-    mounts.unmount_tree(place)
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import AsyncIterator
 
 from plugind import errors
 from plugind.engine.context import Engine, Entry
@@ -40,6 +42,14 @@ def require_installed(engine: Engine, entry: Entry) -> None:
     """Raise NotFound if the plugin was removed since it was looked up."""
     if entry.plugin.id not in engine.entries:
         raise errors.NotFound(f'plugin "{entry.plugin.name}" not found')
+
+
+@contextlib.asynccontextmanager
+async def held(engine: Engine, entry: Entry) -> AsyncIterator[None]:
+    """Hold the plugin's lock; NotFound if it was removed while its turn was waited for."""
+    async with entry.lock:
+        require_installed(engine, entry)
+        yield
 
 
 def by_name(engine: Engine, text: str) -> Entry | None:

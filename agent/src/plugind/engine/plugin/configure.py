@@ -30,8 +30,7 @@ async def configure(
     entry = lookup.entry(engine, text)
     named = _naming(entry.plugin, secret)
     sealing.admit_arguments(engine, named, arguments)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         if entry.shown().enabled:
             raise errors.Conflict("cannot set on an active plugin, disable plugin before setting")
         plugin = _set(engine, _naming(entry.plugin, secret), arguments)
@@ -56,8 +55,7 @@ async def reconfigure(
     """
     entry = lookup.entry(engine, text)
     sealing.admit_arguments(engine, _naming(entry.plugin, secret), arguments)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         old = _naming(entry.plugin, secret)
         plugin = _set(engine, old, arguments)
         if plugin.settings == old.settings or not entry.shown().enabled:
@@ -83,8 +81,7 @@ def _set(engine: Engine, plugin: Plugin, arguments: list[str]) -> Plugin:
 async def name_secrets(engine: Engine, text: str, secret: frozenset[str]) -> None:
     """Remember that settings of a plugin are secrets, whatever it is doing."""
     entry = lookup.entry(engine, text)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         plugin = _naming(entry.plugin, secret)
         if plugin != entry.plugin:
             sealing.admit_settings(engine, plugin)
@@ -94,8 +91,7 @@ async def name_secrets(engine: Engine, text: str, secret: frozenset[str]) -> Non
 async def mark_unverified(engine: Engine, text: str, flag: bool) -> None:
     """Remember that a plugin was changed and not verified since, or that it was verified."""
     entry = lookup.entry(engine, text)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         plugin = replace(entry.plugin, unverified=flag)
         if plugin != entry.plugin:
             await ending.to_the_end(save(engine, entry, plugin))

@@ -18,8 +18,7 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
     if timeout < 0:
         raise errors.InvalidParameter(f"negative value is invalid for timeout: {timeout:g}")
     entry = lookup.entry(engine, text)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         name = entry.plugin.name
         if entry.plugin.enabled and entry.state is not PluginState.FAILED:
             raise errors.Conflict(f"plugin already enabled: plugin {name} is enabled")
@@ -46,8 +45,7 @@ async def enable(engine: Engine, text: str, *, timeout: float) -> Plugin:
 async def disable(engine: Engine, text: str, *, force: bool) -> Plugin:
     """Stop plugin `text`. `force` stops it although volumes use it."""
     entry = lookup.entry(engine, text)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         plugin = entry.plugin
         if not force:
             await references.require_unused(engine, plugin)

@@ -23,8 +23,7 @@ async def remove(engine: Engine, text: str, *, force: bool) -> Plugin:
     they show at paths of the host is unmounted.
     """
     entry = lookup.entry(engine, text)
-    async with entry.lock:
-        lookup.require_installed(engine, entry)
+    async with lookup.held(engine, entry):
         plugin = entry.plugin
         if not force:
             await references.require_unused(engine, plugin)

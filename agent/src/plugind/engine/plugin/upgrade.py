@@ -86,8 +86,7 @@ async def upgrade_in_place(
             with engine.pinned(new.blobs), engine.plugin_store.stage("upgrade") as stage:
                 await fetch.fetch_and_extract(engine, resolved, stage.rootfs, credentials, progress)
                 await ending.to_the_end(asyncio.to_thread(stage.sync))
-                async with entry.lock:
-                    lookup.require_installed(engine, entry)
+                async with lookup.held(engine, entry):
                     old = entry.plugin
                     # Its settings may have been changed meanwhile.
                     new = _set_version(engine, old, resolved, arguments, secret)
