@@ -80,7 +80,7 @@ class Stage:
         before = descriptors()
         with pytest.raises(errors.PluginFailed, match=why):
             await self.runtime.start(ID, {}, self.log)
-        assert descriptors() == before
+        assert descriptors() <= before  # the garbage collector may close some
         assert not self.box.path.exists()
         if (self.base / "container").exists():
             assert not is_alive(int((self.base / "container").read_text()))
@@ -192,7 +192,7 @@ async def test_no_descriptor_is_free(stage: Stage) -> None:
         after = descriptors()
         for fd in fillers:
             os.close(fd)
-    assert after == before
+    assert after <= before
     assert not stage.box.path.exists()
 
 
@@ -257,5 +257,5 @@ async def test_a_runtime_that_talks_nonsense_adopts_nothing(
     before = descriptors()
     with pytest.raises(errors.System, match="cannot read state of container abc"):
         await stage.runtime.adopt(ID)
-    assert descriptors() == before
+    assert descriptors() <= before  # the garbage collector may close some
     assert sleeper.poll() is None

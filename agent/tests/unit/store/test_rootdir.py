@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugind.store.rootdir import RootDir, components
+from support import descriptors
 
 
 def test_components() -> None:
@@ -34,16 +35,15 @@ def test_dotdot_stops_at_the_root(tmp_path: Path) -> None:
 
 
 def test_more_directories_than_descriptors_are_kept(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     with RootDir(tmp_path, 10) as root:
         for number in range(300):
             root.directory((b"a", b"%d" % number), create=True)
-        assert len(os.listdir("/proc/self/fd")) < before + 140
+        assert len(descriptors.below(tmp_path)) < 140
         for number in range(300):
             fd, _ = root.directory((b"a", b"%d" % number), create=False)
             expected = (tmp_path / "a" / str(number)).stat()
             assert os.path.samestat(os.fstat(fd), expected)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not descriptors.below(tmp_path)
 
 
 def test_forget_notices_what_was_replaced(tmp_path: Path) -> None:
