@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.plugind.engine.plugins.plugin_utils import _fast
+from ansible_collections.plugind.engine.plugins.plugin_utils import _compiled
+
+_fast = _compiled.load("_fast")
 
 
 class ActionModule(_fast.FastAction):
