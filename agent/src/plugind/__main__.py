@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 
@@ -20,7 +20,7 @@ def program() -> None:
             sys.stdout.flush()
             sys.stderr.flush()
             # Taking the interpreter apart would cost a third of what all this did.
-            os._exit(status)
+            posix._exit(status)  # noqa: SLF001 - as os has it
     sys.exit(main())
 
 
@@ -42,6 +42,7 @@ def main() -> int:
 def _serve(arguments: list[str]) -> int:
     """Parse what the daemon takes, then import it (aiohttp costs 200 ms)."""
     import argparse
+    import os
     from dataclasses import fields
     from pathlib import Path
 

@@ -13,7 +13,7 @@ so that arguments, messages and exit codes are the same.
 
 from __future__ import annotations
 
-import os
+import posix
 
 from plugind.ctl import wire
 
@@ -68,7 +68,7 @@ def _decode(answer: bytes, path: str) -> int:
 
 def _read_all() -> bytes:
     read = bytearray()
-    while piece := os.read(_INPUT, 1 << 18):
+    while piece := posix.read(_INPUT, 1 << 18):
         read += piece
     return bytes(read)
 
@@ -76,4 +76,4 @@ def _read_all() -> bytes:
 def _write_all(answer: bytes) -> None:
     left = memoryview(answer)
     while left:
-        left = left[os.write(_OUTPUT, left) :]
+        left = left[posix.write(_OUTPUT, left) :]

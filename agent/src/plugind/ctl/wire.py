@@ -3,14 +3,15 @@
 """One JSON document to the agent and one back, with next to nothing imported: an Ansible task waits for it.
 
 `http.client` costs 25 ms (it imports email and ssl), `typing` and `pathlib` ten more; `socket` itself (enum,
-selectors) and `json` (re) as much again as all the rest of `pipe`, so what they stand on is used here, and `json`
-imported where something is decoded. What other verbs need of HTTP is in `http`, which stands on this.
+selectors) and `json` (re) as much again as all the rest of `pipe`, and `os` one, if nothing else has imported it.
+So what they stand on is used here, and `json` imported where something is decoded. What other verbs need of HTTP is
+in `http`, which stands on this.
 """
 
 from __future__ import annotations
 
 import _socket
-import os
+import posix
 
 # As in typing, which is not imported for it.
 TYPE_CHECKING = False
@@ -36,9 +37,10 @@ class Refused(Exception):
         self.status = status
 
 
-def agent_socket(given: str | None, environment: Mapping[str, str] = os.environ) -> str:
+def agent_socket(given: str | None, environment: Mapping[bytes, bytes] = posix.environ) -> str:
     """Return the path of the agent's socket: as given, from the environment, or the default."""
-    return given or environment.get("PLUGIND_SOCKET") or DEFAULT_SOCKET
+    named = environment.get(b"PLUGIND_SOCKET", b"").decode(errors="surrogateescape")
+    return given or named or DEFAULT_SOCKET
 
 
 def post_json(socket_path: str, path: str, document: Any) -> dict[str, Any]:

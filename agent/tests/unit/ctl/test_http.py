@@ -79,8 +79,8 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_where_the_socket_is() -> None:
     assert http.agent_socket(None, {}) == "/run/plugind/api.sock"
-    assert http.agent_socket(None, {"PLUGIND_SOCKET": "/a"}) == "/a"
-    assert http.agent_socket("/b", {"PLUGIND_SOCKET": "/a"}) == "/b"
+    assert http.agent_socket(None, {b"PLUGIND_SOCKET": b"/a"}) == "/a"
+    assert http.agent_socket("/b", {b"PLUGIND_SOCKET": b"/a"}) == "/b"
 
 
 def test_credentials_are_spelled_as_docker_spells_them() -> None:

@@ -91,6 +91,20 @@ def test_nobody_listens(tmp_path: Path) -> None:
     assert "systemctl start plugind" in done.stderr
 
 
+@pytest.mark.parametrize("flags", [(), ("-IS",)])
+@pytest.mark.parametrize("words", [("query", "-", "--json"), ("ls",)])
+def test_the_program_finds_what_is_installed_beside_it(
+    tmp_path: Path, flags: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    program = Path(__file__).parents[3] / "scripts" / "plugind"
+    done = subprocess.run(
+        [sys.executable, *flags, str(program), *words, "--socket", str(tmp_path / "s")],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert f"cannot connect to unix://{tmp_path}/s" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
