@@ -62,11 +62,15 @@ class Run:
         return any(line["changed"] for line in self.lines)
 
 
-def defaults(sides: Mapping[str, engines.Side]) -> dict[str, Any]:
-    """How modules reach the engines."""
+def defaults(place: Path, sides: Mapping[str, engines.Side]) -> dict[str, Any]:
+    """How modules reach the engines. The program is started as role `agent` has it."""
     socket = sides["ours"].url.removeprefix("unix://")
+    program = place / "plugind"
+    head, _, rest = (BIN / "plugind").read_text().partition("\n")
+    program.write_text(f"{head} -IS\n{rest}")
+    program.chmod(0o755)
     return {
-        "group/plugind.engine.plugind": {"executable": str(BIN / "plugind"), "socket": socket},
+        "group/plugind.engine.plugind": {"executable": str(program), "socket": socket},
         "group/community.docker.docker": {"docker_host": sides["peer"].url},
     }
 
@@ -77,6 +81,8 @@ def timing(times: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_STDOUT_CALLBACK": "bench_times",
         "BENCH_TIMES": str(times),
+        # Python keeps what it compiles, as users have it, whatever a developer has set.
+        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
@@ -104,7 +110,7 @@ class Controller:
         """Run tasks; SystemExit with the output if one fails."""
         times = self._place / "times"
         times.write_text("")
-        play = {"hosts": "all", "gather_facts": False, "module_defaults": defaults(sides)}
+        play = {"hosts": "all", "gather_facts": False, "module_defaults": defaults(self._place, sides)}
         document = [{**play, "tasks": [CONNECT, *tasks]}]
         (self._place / "play.yml").write_text(yaml.safe_dump(document))
         started = time.perf_counter()

@@ -72,7 +72,8 @@ def admit_declaration(engine: Engine, desired: Desired) -> None:
         base = engine.options.secrets
         engine.known.add(plugin.secrets(entry.plugin.policy(base) if entry else base))
     for volume in desired.volumes:
-        engine.known.add(volume.secrets(volume_policy(engine, volume.driver)))
+        if volume.options:
+            engine.known.add(volume.secrets(volume_policy(engine, volume.driver)))
 
 
 def seal(engine: Engine, request: VolumeRequest) -> Volume:

@@ -32,7 +32,7 @@ def name_secrets(
             of_volume = _probe_policy(plugin, world, documents)
             found += [n for n, value in options if of_volume.mask(n, value) != value]
         named[plugin.resource] = tuple(sorted(set(found)))
-    for volume in desired.volumes:
+    for volume in _with_options(desired):
         policy = _volume_policy(volume, world, documents)
         options = (volume.options or {}).items()
         named[volume.resource] = tuple(sorted(n for n, v in options if policy.mask(n, v) != v))
@@ -44,9 +44,11 @@ def mask_documents(
 ) -> dict[str, Mapping[str, Any]]:
     """Return Engine API objects, by resource, with their secrets masked."""
     policies = {p.resource: _plugin_policy(p, world, documents) for p in desired.plugins}
-    policies |= {v.resource: _volume_policy(v, world, documents) for v in desired.volumes}
+    volumes = {volume.resource: volume for volume in desired.volumes}
     shown: dict[str, Mapping[str, Any]] = {}
     for resource, document in documents.items():
+        if resource in volumes and document.get("Options") is not None:
+            policies[resource] = _volume_policy(volumes[resource], world, documents)
         mask = masking.mask_plugin if resource.startswith("plugin/") else masking.mask_volume
         shown[resource] = mask(document, policies.get(resource, world.policy))
     return shown
@@ -61,7 +63,7 @@ def redactor(
         known.add(plugin.secrets(_plugin_policy(plugin, world, {})))
         if plugin.verify is not None:
             known.add(plugin.verify.secrets(_probe_policy(plugin, world, {})))
-    for volume in desired.volumes:
+    for volume in _with_options(desired):
         known.add(volume.secrets(_volume_policy(volume, world, {})))
     for document in plugins:
         policy = world.policy.naming(document.get("SecretSettings") or ())
@@ -71,6 +73,11 @@ def redactor(
             known.add(policy.find(name, value))
         known.add(policy.find_in_args(settings.get("Args") or ()))
     return lambda text: known.redact(world.policy.mask_text(text))
+
+
+def _with_options(desired: Desired) -> list[DesiredVolume]:
+    """Return the declared volumes that can have secrets: of hundreds, most have no options."""
+    return [volume for volume in desired.volumes if volume.options]
 
 
 def _plugin_policy(plugin: DesiredPlugin, world: Observed, documents: Documents) -> SecretPolicy:

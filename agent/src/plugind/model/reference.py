@@ -9,6 +9,7 @@ the registry is asked for.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, replace
 
@@ -63,6 +64,8 @@ class Reference:
 
     def tagged(self) -> Reference:
         """Return this reference with a tag (`latest` if it has none) and without its digest."""
+        if self.tag and not self.digest:
+            return self
         return replace(self, tag=self.tag or DEFAULT_TAG, digest=None)
 
     def with_default_tag(self) -> Reference:
@@ -79,6 +82,7 @@ class Reference:
         return str(self.digest) if self.digest else (self.tag or DEFAULT_TAG)
 
 
+@functools.lru_cache(maxsize=1024)  # a host's few names, again and again
 def parse(text: str) -> Reference:
     """Parse and normalise `text`; InvalidParameter says what is wrong with it.
 
