@@ -110,7 +110,11 @@ class Controller:
         """Run tasks; SystemExit with the output if one fails."""
         times = self._place / "times"
         times.write_text("")
-        play = {"hosts": "all", "gather_facts": False, "module_defaults": defaults(self._place, sides)}
+        play = {
+            "hosts": "all",
+            "gather_facts": False,
+            "module_defaults": defaults(self._place, sides),
+        }
         document = [{**play, "tasks": [CONNECT, *tasks]}]
         (self._place / "play.yml").write_text(yaml.safe_dump(document))
         started = time.perf_counter()
