@@ -129,6 +129,9 @@ class _Run:
                     attached.close()
                 self._kill()
             end = ending.waiting.outcome(_GRACE if complaint else None)
+            # What it wrote before it was killed may still be on its way.
+            with contextlib.suppress(TimeoutError, attach.TooMuch, attach.BrokenOff):
+                attached.reading.outcome(_GRACE)
         except (TimeoutError, attach.Lost) as exc:
             what = complaint or "cannot tell how the command ended"
             raise http.Unreachable(f"{what}: {str(exc) or type(exc).__name__}") from exc
