@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -39,11 +39,12 @@ def lacking() -> list[str]:
 class Fleet:
     """`n` hosts below `directory`, whose path should be short and lie on an ordinary disk.
 
-    As a context manager it ends with the block. `up` and `attach` are for one that outlives its maker.
+    Their disks have `packages`, too. As a context manager it ends with the block. `up` and `attach` are for one that outlives its maker.
     """
 
-    def __init__(self, directory: Path, n: int) -> None:
+    def __init__(self, directory: Path, n: int, *, packages: Sequence[str] = ()) -> None:
         self.directory = directory.resolve()
+        self._packages = packages
         self._n = n
         self._lifeline: IO[str] | None = None
         self._hosts: list[Host] = []
@@ -67,7 +68,7 @@ class Fleet:
 
     def up(self, *, lasting: bool = True) -> Fleet:
         """Make the namespaces and boot all hosts; `lasting` ones stay until somebody calls `down`."""
-        lower = rootfs.obtain()
+        lower = rootfs.obtain(more=self._packages)
         self.directory.mkdir(parents=True, exist_ok=True)
         if processes.load(self.directory / "keeper") is not None:
             raise FileExistsError(f"cannot make a fleet in {self.directory}: there is one")

@@ -31,7 +31,8 @@ LINKS = (
     ("fd/2", "stderr"),
 )  # fmt: skip
 ENVIRON = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-# What a boot does: services as their links say, and then sshd, whose pid file says that it listens.
+SYSTEMD = "/lib/systemd/systemd"
+# What a boot does without it: services as their links say, and then sshd, whose pid file says that it listens.
 BOOT = """
 for script in /etc/rc2.d/S*; do [ -x "$script" ] && "$script" start; done
 exec /usr/sbin/sshd -D -e
@@ -129,6 +130,8 @@ def main() -> None:
     mount("", "/", "", MS_REC | MS_PRIVATE)
     make_root(spec)
     change_root(f"{spec['directory']}/root")
+    if os.path.exists(SYSTEMD):
+        os.execve(SYSTEMD, [SYSTEMD], {**ENVIRON, "container": "fleet"})
     os.execve("/usr/bin/tini", ["tini", "-g", "--", "sh", "-c", BOOT], ENVIRON)
 
 

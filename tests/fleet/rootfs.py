@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,6 +23,8 @@ PACKAGES = (
     "ca-certificates", "conmon", "openssh-server", "procps", "python3", "python3-venv", "runc",
     "sudo", "tini",
 )  # fmt: skip
+#: What makes it the first process of a host, as on most real ones.
+SYSTEMD = ("systemd", "systemd-sysv")
 #: Whom Ansible logs in as: an ordinary user who may use sudo.
 USER = "deploy"
 
@@ -53,37 +55,38 @@ rm -f /etc/ssh/ssh_host_* /etc/rc?.d/[SK]*
 """
 
 
-def obtain(cache: Path = CACHE) -> Path:
-    """The tree, made first if there is none of these packages; takes a minute or two."""
+def obtain(cache: Path = CACHE, *, more: Sequence[str] = ()) -> Path:
+    """The tree, made first if there is none of these packages and `more`; takes a minute or two."""
     sys.path.append(str(REPOSITORY / "examples" / "plugins"))
     import baselayer
 
     sources = baselayer.apt_sources()
-    tree = cache / f"rootfs-{_key(source.read_bytes() for source in sources)}"
+    packages = (*PACKAGES, *more)
+    tree = cache / f"rootfs-{_key(packages, (source.read_bytes() for source in sources))}"
     cache.mkdir(parents=True, exist_ok=True)
     with open(cache / "rootfs.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
             options = baselayer.apt_options(baselayer.run(["apt-config", "dump"]))
             with tempfile.TemporaryDirectory(dir=cache, prefix=".rootfs-") as beside:
-                _build(Path(beside), options, sources).rename(tree)
+                _build(Path(beside), packages, options, sources).rename(tree)
     return tree
 
 
-def _key(sources: Iterable[bytes]) -> str:
-    recipe = (PACKAGES, _WITHOUT, sorted(_FILES.items()), _SETTLE, os.uname().machine)
+def _key(packages: Sequence[str], sources: Iterable[bytes]) -> str:
+    recipe = (packages, _WITHOUT, sorted(_FILES.items()), _SETTLE, os.uname().machine)
     digest = hashlib.sha256(repr(recipe).encode())
     for source in sources:
         digest.update(source)
     return digest.hexdigest()[:16]
 
 
-def _build(directory: Path, options: str, sources: Iterable[Path]) -> Path:
+def _build(directory: Path, packages: Sequence[str], options: str, sources: Iterable[Path]) -> Path:
     tree = directory / "tree"
     (directory / "apt.conf").write_text(options)
     argv = [
         *("mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"),
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         f"--aptopt={directory / 'apt.conf'}",
         '--aptopt=Acquire::Languages "none"',
         '--aptopt=Apt::Install-Recommends "false"',
