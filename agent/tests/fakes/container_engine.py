@@ -200,8 +200,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         container.handler = self
         self.send_response(101)
         self.send_header("Connection", "Upgrade")
-        self.end_headers()
         container.attached.set()
+        self.end_headers()  # whoever reads it may start the container at once
         container.started.wait()
         COMMANDS[container.body["Cmd"][0]](container)
         container.ended.set()
