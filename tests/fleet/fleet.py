@@ -39,7 +39,8 @@ def lacking() -> list[str]:
 class Fleet:
     """`n` hosts below `directory`, whose path should be short and lie on an ordinary disk.
 
-    Their disks have `packages`, too. As a context manager it ends with the block. `up` and `attach` are for one that outlives its maker.
+    Their disks have `packages`, too. As a context manager it ends with the block; `up` and `attach` are for one that
+    outlives its maker.
     """
 
     def __init__(self, directory: Path, n: int, *, packages: Sequence[str] = ()) -> None:
