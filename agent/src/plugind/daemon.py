@@ -17,12 +17,11 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 
 from aiohttp import web
 
-from plugind import errors, log
+from plugind import errors, log, release
 from plugind.api import app as api_app
 from plugind.engine import container_entry, context, events, machine, ports, reconcile
 from plugind.engine.container import boot
@@ -41,11 +40,6 @@ from plugind.store import containers, content, images, layout, lock, plugins, vo
 LOG_FIFOS = Path("/run/docker/logging")
 #: For work that blocks; made as they are needed.
 _THREADS = 64
-
-
-def version() -> str:
-    """Return the installed version."""
-    return metadata.version("plugind")
 
 
 def run(options: DaemonOptions) -> int:
@@ -76,13 +70,13 @@ async def serve(options: DaemonOptions) -> None:
         log.redact_with(engine.known.redact)
         engine.degraded = _open_store(place)
         await (reconcile.look if engine.degraded else reconcile.reconcile)(engine)
-        application = api_app.make_app(engine, version=version(), group_gid=_gid(options.group))
+        application = api_app.make_app(engine, version=release.version(), group_gid=_gid(options.group))
         with bound(options.socket, _gid(options.group)) as listener:
             runner = api_app.make_runner(application)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener).start()
-                log.info(f"API listen on {options.socket}", version=version())
+                log.info(f"API listen on {options.socket}", version=release.version())
                 systemd.notify("READY=1")
                 await stop.wait()
                 systemd.notify("STOPPING=1")
@@ -98,10 +92,10 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
     """Return an engine on the real adapters."""
     clock = ports.SystemClock()
     runtime_root = options.run / options.runtime_binary.rpartition("/")[2]
-    user_agent = f"plugind/{version()} ({platform.system().lower()})"
+    user_agent = f"plugind/{release.version()} ({platform.system().lower()})"
     return context.Engine(
         options=context.EngineOptions(
-            version=version(),
+            version=release.version(),
             enable_timeout=options.enable_timeout,
             log_max_bytes=options.log_max_bytes,
             secrets=options.secret_policy,

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+from plugind import release
 from plugind.ctl import agent, http, reader, screen
 
 
@@ -121,9 +122,7 @@ def ping(options: argparse.Namespace) -> int:
 
 def version(options: argparse.Namespace) -> int:
     """Print the version of the client and of the agent."""
-    from importlib import metadata
-
-    client = metadata.version("plugind")
+    client = release.version()
     if not options.json:
         print(f"client {client}")
     answer = agent.get(options, "/plugind/version")

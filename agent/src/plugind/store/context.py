@@ -25,8 +25,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from isal import isal_zlib
-
 from plugind import errors
 from plugind.model.digest import Digest
 from plugind.store import rootdir, tarentry, untar
@@ -58,6 +56,8 @@ class LayerWriter:
     """A sink for a layer's tar, which becomes a gzip'd blob by `commit`, or nothing."""
 
     def __init__(self, content: ContentStore) -> None:
+        from isal import isal_zlib  # for those who never create a plugin
+
         self._cleanup = contextlib.ExitStack()
         self._ingest = self._cleanup.enter_context(content.ingest())
         self._gzip = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)

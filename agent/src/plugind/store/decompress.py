@@ -9,14 +9,13 @@
 The first bytes decide, not the media type: registries and clients get that wrong, and no tar archive
 starts like either. The output comes in pieces of bounded size, so that a bomb is met piece by piece
 and the reader's limit stops it. A stream that ends inside a member or frame is truncated.
+
+The libraries are imported when they are needed: many an agent runs for months without a pull.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-import zstandard
-from isal import igzip_lib, isal_zlib
 
 from plugind import errors
 
@@ -71,6 +70,8 @@ def _more(rest: Iterator[bytes], format: str) -> bytes:
 
 
 def _gzip(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    from isal import igzip_lib, isal_zlib
+
     data = head
     try:
         while data:
@@ -93,6 +94,8 @@ def _gzip(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _zstd(head: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    import zstandard
+
     data = memoryview(head)
     try:
         while data:
