@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plugind import errors
+from plugind import errors, log
 from plugind.host import proc
 
 _MESSAGE = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
@@ -56,7 +56,13 @@ class Oci:
         """Remove the runtime's state and the cgroup; `force` kills first."""
         if not (self.root / container_id).exists():
             return
-        await self._run("delete", *(["--force"] if force else []), container_id)
+        try:
+            await self._run("delete", *(["--force"] if force else []), container_id)
+        except errors.System as exc:
+            if (self.root / container_id).exists():
+                raise
+            # runc gives the kernel 0.3 s to let go of a cgroup, and forgets the container anyway.
+            log.warning("something of a container is left", container=container_id, cause=exc)
 
     def list_ids(self) -> list[str]:
         """Return the ids that the runtime has state of, whatever state that is."""
