@@ -70,7 +70,9 @@ async def serve(options: DaemonOptions) -> None:
         log.redact_with(engine.known.redact)
         engine.degraded = _open_store(place)
         await (reconcile.look if engine.degraded else reconcile.reconcile)(engine)
-        application = api_app.make_app(engine, version=release.version(), group_gid=_gid(options.group))
+        application = api_app.make_app(
+            engine, version=release.version(), group_gid=_gid(options.group)
+        )
         with bound(options.socket, _gid(options.group)) as listener:
             runner = api_app.make_runner(application)
             await runner.setup()

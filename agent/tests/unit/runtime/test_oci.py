@@ -48,7 +48,9 @@ async def test_commands_are_one_to_one(tools: oci.Oci, tmp_path: Path) -> None:
 async def test_a_container_that_is_gone_was_deleted(tools: oci.Oci, tmp_path: Path) -> None:
     fails = "echo 'level=error msg=\"Failed to remove cgroup\"' >&2; exit 1"
     (tmp_path / "script").write_text(fails)
-    with pytest.raises(errors.System, match="cannot delete container abc: myrunc: Failed to remove"):
+    with pytest.raises(
+        errors.System, match="cannot delete container abc: myrunc: Failed to remove"
+    ):
         await tools.delete("abc", force=True)
     (tmp_path / "script").write_text(f"rmdir {tmp_path}/state/abc; {fails}")
     await tools.delete("abc", force=True)
