@@ -26,7 +26,7 @@ class _Finder:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        package, _, module = name.rpartition(".")
+        package, dummy, module = name.rpartition(".")
         if package not in _ROOMS:
             return None
         file = os.path.join(_PATH, package.rpartition(".")[2], f"{module}.py")
