@@ -26,10 +26,10 @@ class _Finder:
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        package, dummy, module = name.rpartition(".")
-        if package not in _ROOMS:
+        words = name.split(".")
+        if ".".join(words[:-1]) not in _ROOMS:
             return None
-        file = os.path.join(_PATH, package.rpartition(".")[2], f"{module}.py")
+        file = os.path.join(_PATH, *words[-2:]) + ".py"
         return util.spec_from_file_location(name, file) if os.path.isfile(file) else None
 
 
