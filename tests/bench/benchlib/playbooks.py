@@ -81,8 +81,6 @@ def timing(times: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
         "ANSIBLE_STDOUT_CALLBACK": "bench_times",
         "BENCH_TIMES": str(times),
-        # Python keeps what it compiles, as users have it, whatever a developer has set.
-        "PYTHONDONTWRITEBYTECODE": "",
     }
 
 
