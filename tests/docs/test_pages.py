@@ -27,11 +27,9 @@ RUN = [
 ]
 #: Why a command may stay without a test. There is one list, so that it does not grow unseen.
 REASONS = (
-    "needs systemd",
     "needs a package archive",
     "needs a package index",
     "needs a fleet",
-    "needs ansible-rulebook",
     "runs the project's own checks",
     "is run by",
 )
