@@ -9,13 +9,15 @@ import os
 from pathlib import Path
 
 
-def below(place: Path) -> list[str]:
-    """Where the descriptors lead that lead to a directory or below it.
-
-    Others may be closed at any time, by the garbage collector for one: to count them all says nothing.
-    """
-    found = []
+def opened() -> set[tuple[str, str]]:
+    """All of it, by number and by what it is. The garbage collector may close some at any time."""
+    found = set()
     for entry in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # the one that listed them
-            found.append(os.readlink(f"/proc/self/fd/{entry}"))
-    return [path for path in found if Path(path).is_relative_to(place)]
+            found.add((entry, os.readlink(f"/proc/self/fd/{entry}")))
+    return found
+
+
+def below(place: Path) -> list[str]:
+    """Those paths of it that are a directory, or below it."""
+    return [path for _, path in opened() if Path(path).is_relative_to(place)]

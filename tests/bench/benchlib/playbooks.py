@@ -62,13 +62,16 @@ class Run:
         return any(line["changed"] for line in self.lines)
 
 
-def defaults(place: Path, sides: Mapping[str, engines.Side]) -> dict[str, Any]:
-    """How modules reach the engines. The program is started as role `agent` has it."""
-    socket = sides["ours"].url.removeprefix("unix://")
-    program = place / "plugind"
+def write_program(program: Path) -> None:
+    """Write a copy of the program that is started as role `agent` has it."""
     head, _, rest = (BIN / "plugind").read_text().partition("\n")
     program.write_text(f"{head} -IS\n{rest}")
     program.chmod(0o755)
+
+
+def defaults(program: Path, sides: Mapping[str, engines.Side]) -> dict[str, Any]:
+    """How modules reach the engines."""
+    socket = sides["ours"].url.removeprefix("unix://")
     return {
         "group/plugind.engine.plugind": {"executable": str(program), "socket": socket},
         "group/community.docker.docker": {"docker_host": sides["peer"].url},
@@ -93,6 +96,7 @@ class Controller:
 
     def __init__(self, place: Path, login: ssh_login.Login) -> None:
         self._place = place
+        write_program(place / "plugind")
         variables = {
             "ansible_host": "127.0.0.1",
             "ansible_port": login.port,
@@ -111,7 +115,7 @@ class Controller:
         play = {
             "hosts": "all",
             "gather_facts": False,
-            "module_defaults": defaults(self._place, sides),
+            "module_defaults": defaults(self._place / "plugind", sides),
         }
         document = [{**play, "tasks": [CONNECT, *tasks]}]
         (self._place / "play.yml").write_text(yaml.safe_dump(document))

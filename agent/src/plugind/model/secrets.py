@@ -62,8 +62,6 @@ _DEEPEST = 100
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-_NONE: frozenset[str] = frozenset()
-
 #: What is shown in the place of a secret.
 Cover = Callable[[str], str]
 
@@ -274,7 +272,9 @@ def walk(
 
 def parse_names(text: str | None) -> frozenset[str]:
     """Return the names in a label: `a, b`."""
-    return frozenset(name.strip() for name in text.split(",") if name.strip()) if text else _NONE
+    return (
+        frozenset(name.strip() for name in text.split(",") if name.strip()) if text else frozenset()
+    )
 
 
 def digest(key: bytes, volume: str, option: str, value: str) -> str:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import resource
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from plugind import errors
 from plugind.host import pidfd
 from plugind.runtime import OciRuntime, bundle
+from support import descriptors
 
 ID = "abc"
 REFUSE = """answer '{"data": -1, "message": "no such mount"}'\n"""
@@ -77,22 +77,13 @@ class Stage:
 
     async def fail(self, why: str) -> None:
         """Start, and see that no descriptor, process or bundle is left of it."""
-        before = descriptors()
+        before = descriptors.opened()
         with pytest.raises(errors.PluginFailed, match=why):
             await self.runtime.start(ID, {}, self.log)
-        assert descriptors() <= before  # the garbage collector may close some
+        assert descriptors.opened() <= before
         assert not self.box.path.exists()
         if (self.base / "container").exists():
             assert not is_alive(int((self.base / "container").read_text()))
-
-
-def descriptors() -> set[tuple[str, str]]:
-    """What is open, by number and by what it is."""
-    found = set()
-    for entry in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the one that listed them
-            found.add((entry, os.readlink(f"/proc/self/fd/{entry}")))
-    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -177,11 +168,11 @@ async def test_a_directory_of_logs_that_cannot_be_made(stage: Stage) -> None:
 async def test_no_descriptor_is_free(stage: Stage) -> None:
     """There is room for one of conmon's three pipes; it is closed again."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = max(int(number) for number, _ in descriptors())
+    highest = max(int(number) for number, _ in descriptors.opened())
     fillers = [os.open("/dev/null", os.O_RDONLY)]
     while fillers[-1] < highest:
         fillers.append(os.open("/dev/null", os.O_RDONLY))
-    before = descriptors()
+    before = descriptors.opened()
     try:
         # Every number below the last filler's is taken.
         resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 4, limits[1]))
@@ -189,7 +180,7 @@ async def test_no_descriptor_is_free(stage: Stage) -> None:
             await stage.runtime.start(ID, {}, stage.log)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        after = descriptors()
+        after = descriptors.opened()
         for fd in fillers:
             os.close(fd)
     assert after <= before
@@ -254,8 +245,8 @@ async def test_a_runtime_that_talks_nonsense_adopts_nothing(
     )
     (stage.base / "state" / ID).mkdir(parents=True)
     stage.play("runc", "echo '{'")
-    before = descriptors()
+    before = descriptors.opened()
     with pytest.raises(errors.System, match="cannot read state of container abc"):
         await stage.runtime.adopt(ID)
-    assert descriptors() <= before  # the garbage collector may close some
+    assert descriptors.opened() <= before
     assert sleeper.poll() is None
