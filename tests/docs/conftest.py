@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,27 +121,28 @@ def _init_script() -> str:
 
 # ---------------------------------------------------------------------------------------------------------- the count
 
-COUNTS = pytest.StashKey[list[pages.Count]]()
+RUN = pytest.StashKey[list[pages.Page]]()
 
 
 @pytest.fixture
-def counted(request: pytest.FixtureRequest) -> list[pages.Count]:
-    """What was run of each page, and what was not; printed at the end."""
-    return request.config.stash.setdefault(COUNTS, [])
+def counted(request: pytest.FixtureRequest) -> list[pages.Page]:
+    """The pages that were typed; counted at the end."""
+    return request.config.stash.setdefault(RUN, [])
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say how many commands ran, and which did not and why."""
-    counts = config.stash.get(COUNTS, [])
-    if not counts:
+    """Say how many commands ran, and which are left to others."""
+    typed = config.stash.get(RUN, [])
+    if not typed:
         return
-    ran = sum(commands for _, commands, _ in counts)
-    left = sum(commands for _, _, blocks in counts for _, commands, _ in blocks)
     terminalreporter.section("commands of the documentation")
-    for name, commands, blocks in counts:
-        terminalreporter.write_line(f"{name}: {commands} run")
-        for line, count, reason in blocks:
-            terminalreporter.write_line(f"  line {line}: {count} not run: {reason}")
-    terminalreporter.write_line(f"{ran} commands run, {left} not run")
+    for page in typed:
+        terminalreporter.write_line(f"{page.path.relative_to(ROOT)}: {page.commands} run")
+    terminalreporter.write_line(f"{sum(page.commands for page in typed)} commands run")
+    left: Counter[str] = Counter()
+    for page in pages.find(ROOT).values():
+        left.update({file: len(those) for file, those in page.left.items()})
+    for file, count in sorted(left.items()):
+        terminalreporter.write_line(f"{count} more are run by {file}")

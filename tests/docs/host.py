@@ -49,6 +49,9 @@ done
 ip link set lo up
 # Whoever mounts on this host wants to be seen by everybody on it.
 mount --make-rshared /
+"""
+#: What every script ends with: commands come one by one, and it says how each ended.
+LOOP = """
 cd "$place/home"
 set +e
 while read -r file; do . "$file" >"$place/output" 2>&1 <"$place/input"; echo "$?"; done
@@ -96,31 +99,30 @@ class Shell:
 def running(directory: Path, env: Mapping[str, str]) -> Iterator[Shell]:
     """Run a host below `directory`, which is on an ordinary disk; everything there is gone afterwards."""
     daemon.require("unshare", "runc", "conmon", "docker")
-    for name in ("home", "layers", "own"):
+    for name in ("layers", "own"):
         (directory / name).mkdir(parents=True)
-    script = BEGIN.format(layered=" ".join(LAYERED), own=" ".join(OWN))
+    script = BEGIN.format(layered=" ".join(LAYERED), own=" ".join(OWN)) + LOOP
+    with started(directory, script, env, "--net") as shell:
+        yield shell
+
+
+@contextlib.contextmanager
+def started(directory: Path, script: str, env: Mapping[str, str], *more: str) -> Iterator[Shell]:
+    """Run a script, which ends with the loop of a shell, in namespaces of its own; `directory` is removed at the end.
+
+    The script's argument is the directory. `more` are namespaces beside those of every host.
+    """
+    (directory / "home").mkdir(parents=True, exist_ok=True)
+    namespaces = ("--uts", "--ipc", "--mount", "--pid", *more)
     argv = [
         "unshare",
-        "--net",
-        "--uts",
-        "--ipc",
-        "--mount",
-        "--pid",
+        *namespaces,
         "--fork",
         "--kill-child",
         "--mount-proc",
+        "--propagation=private",
     ]
-    argv += [
-        "--propagation",
-        "private",
-        "bash",
-        "--noprofile",
-        "--norc",
-        "-c",
-        script,
-        "page",
-        str(directory),
-    ]
+    argv += ["bash", "--noprofile", "--norc", "-c", script, "page", str(directory)]
     process = subprocess.Popen(
         argv, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/"
     )

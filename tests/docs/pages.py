@@ -17,7 +17,7 @@ and before a block:
     <!-- fails: 1 -->               the block's last command ends with this status
     <!-- answers: y -->             typed in when the block's commands ask
     <!-- follows -->                commands without an end: each is left after its first line
-    <!-- not run: why -->           not run here, for this reason
+    <!-- left to: tests/x.py -->    that file types them: it asks `left_to` for them
     <!-- text -->                   looks like commands and is none
 
 Every block that looks like commands has to be one of these; `Page.unmarked` names those that are not.
@@ -26,12 +26,12 @@ Every block that looks like commands has to be one of these; `Page.unmarked` nam
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 COMMENT = re.compile(
-    r"<!-- (setup|slow|run|first|file|fails|answers|follows|not run|text)(?:: ?(.*?))? ?-->"
+    r"<!-- (setup|slow|run|first|file|fails|answers|follows|left to|text)(?:: ?(.*?))? ?-->"
 )
 FENCE = re.compile(r"( *)(```+)([\w-]*)\s*")
 #: A line that begins so is a command.
@@ -40,8 +40,8 @@ PROGRAMS = re.compile(
     r"|journalctl|service|mount|umount|findmnt|pip|apt-get|git|nox|\.venv/bin/\w+|examples/\S+\.(sh|py))( |$)"
 )
 SHELL = ("console", "sh", "bash", "shell")
-#: A page's name, how many of its commands were run, and which blocks were not: line, commands, reason.
-Count = tuple[str, int, list[tuple[int, int, str]]]
+#: Made from a table by a program with a test of its own; its blocks are synopses.
+MADE = ("docs/cli.md",)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Page:
     setup: tuple[str, ...] = ()
     slow: bool = False
     steps: list[Command | File] = field(default_factory=list)
-    not_run: list[tuple[int, int, str]] = field(default_factory=list)  # line, commands, reason
+    left: dict[str, list[Command]] = field(default_factory=dict)  # by the file that types them
     unmarked: list[int] = field(default_factory=list)
 
     @property
@@ -86,6 +86,25 @@ class _Block:
     line: int
     language: str  # empty for an indented block and for a fence that names none
     lines: list[str]
+
+
+def find(root: Path) -> dict[str, Page]:
+    """Read every page of a checkout, by its name from there."""
+    places = ("docs/**/*.md", "examples/plugins/**/*.md")
+    found = [root / "README.md", *(path for place in places for path in root.glob(place))]
+    names = {str(path.relative_to(root)) for path in found}.difference(MADE)
+    return {name: read(root / name) for name in sorted(names)}
+
+
+def left_to(file: str, root: Path) -> dict[str, list[Command]]:
+    """Return the commands that pages leave to a file, page by page; KeyError if there are none.
+
+    Whoever asks types all of them.
+    """
+    found = {name: page.left[file] for name, page in find(root).items() if file in page.left}
+    if not found:
+        raise KeyError(f"no page leaves commands to {file}")
+    return found
 
 
 def read(path: Path) -> Page:
@@ -141,9 +160,10 @@ def _add(page: Page, block: _Block, marks: dict[str, str]) -> None:
     elif "run" in marks:
         words = dict(word.split("=", 1) for word in marks["run"].split())
         page.steps += _plain(block, words, marks)
-    elif "not run" in marks:
-        typed = [line for line in block.lines if line.startswith("$ ")] or list(_joined(block))
-        page.not_run.append((block.line, len(typed), marks["not run"]))
+    elif "left to" in marks:
+        shown = any(line.startswith("$ ") for line in block.lines)
+        typed = _console(page, block, marks) if shown else list(_plain(block, {}, marks))
+        page.left.setdefault(marks["left to"], []).extend(typed)
     elif "text" in marks:
         pass
     elif block.language == "console":
@@ -182,10 +202,16 @@ def _console(page: Page, block: _Block, marks: dict[str, str]) -> list[Command]:
 
 def _plain(block: _Block, words: dict[str, str], marks: dict[str, str]) -> Iterator[Command]:
     for number, line in _joined(block):
-        for word, meant in words.items():
-            there = rf"(?<![\w$-]){re.escape(word)}(?![\w-])"
-            line = re.sub(there, lambda _, meant=meant: meant.replace("+", " "), line)
+        line = replace(line, {word: meant.replace("+", " ") for word, meant in words.items()})
         yield Command(number, line, answers=marks.get("answers", ""), follows="follows" in marks)
+
+
+def replace(text: str, words: Mapping[str, str]) -> str:
+    """Put others in place of whole words."""
+    for word, meant in words.items():
+        there = rf"(?<![\w$-]){re.escape(word)}(?![\w-])"
+        text = re.sub(there, lambda _, meant=meant: meant, text)
+    return text
 
 
 def _joined(block: _Block) -> Iterator[tuple[int, str]]:

@@ -45,14 +45,19 @@ no such plugin
     plugind NAME.x \\\\
       data
 
-<!-- not run: needs systemd -->
+<!-- left to: tests/test_it.py -->
+
+```console
+$ true
+it is
+```
+
+<!-- left to: tests/test_it.py -->
 
     systemctl restart plugind
     systemctl status plugind
 
     docker ps
-
-    a drawing
 """
 
 
@@ -78,8 +83,19 @@ def test_files_and_commands_come_in_their_order(page: pages.Page) -> None:
     ]
 
 
-def test_what_is_not_run_is_counted(page: pages.Page) -> None:
-    assert [(count, reason) for _, count, reason in page.not_run] == [(4, "needs systemd")]
+def test_what_is_left_to_a_file_is_told_to_it(page: pages.Page, tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    (tmp_path / "docs").mkdir()
+    page.path.rename(tmp_path / "docs" / "page.md")
+    commands = pages.left_to("tests/test_it.py", tmp_path)["docs/page.md"]
+    assert [(each.text, each.expected) for each in commands] == [
+        ("true", "it is"),
+        ("systemctl restart plugind", None),
+        ("systemctl status plugind", None),
+        ("docker ps", None),
+    ]
+    with pytest.raises(KeyError):
+        pages.left_to("tests/test_other.py", tmp_path)
 
 
 def test_commands_without_a_mark_are_found(tmp_path: Path) -> None:

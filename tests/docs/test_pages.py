@@ -15,24 +15,12 @@ from docs.matching import matches
 from support import daemon
 
 ROOT = daemon.REPOSITORY
-#: Made from a table by a program with a test of its own; its blocks are synopses.
-MADE = ("docs/cli.md",)
-FOUND = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/plugins/**/*.md")]
-NAMES = sorted({str(path.relative_to(ROOT)) for path in FOUND}.difference(MADE))
-PAGES = {name: pages.read(ROOT / name) for name in NAMES}
+PAGES = pages.find(ROOT)
 RUN = [
     pytest.param(name, marks=[pytest.mark.slow] if page.slow else [])
     for name, page in PAGES.items()
     if page.commands
 ]
-#: Why a command may stay without a test. There is one list, so that it does not grow unseen.
-REASONS = (
-    "needs a package archive",
-    "needs a package index",
-    "needs a fleet",
-    "runs the project's own checks",
-    "is run by",
-)
 #: A command without an end, until it has printed a line.
 FOLLOW = """mkfifo following
 {{ exec {}
@@ -49,7 +37,7 @@ def test_page(
     tmp_path: Path,
     environment: dict[str, str],
     wheelhouse: Callable[[], Path],
-    counted: list[pages.Count],
+    counted: list[pages.Page],
 ) -> None:
     page = PAGES[name]
     env = dict(environment)
@@ -66,7 +54,7 @@ def test_page(
                 shell.type(f"mkdir -p '{path.parent}'; cat >'{path}'", answers=step.content)
             else:
                 follow(shell, step, f"{name}:{step.line}")
-    counted.append((name, page.commands, page.not_run))
+    counted.append(page)
 
 
 def follow(shell: host.Shell, step: pages.Command, where: str) -> None:
@@ -84,29 +72,14 @@ def follow(shell: host.Shell, step: pages.Command, where: str) -> None:
 
 
 def test_no_command_is_left_out() -> None:
-    """A block that looks like commands is run, or says why not."""
+    """A block that looks like commands is typed, here or elsewhere."""
     left = [f"{name}:{line}" for name, page in PAGES.items() for line in page.unmarked]
     assert left == [], "mark these blocks as tests/docs/pages.py says"
 
 
-def test_what_is_not_run_has_a_known_reason(counted: list[pages.Count]) -> None:
-    """A reason is on the list, and a file that is said to run it exists."""
-    counted += [
-        (n, 0, page.not_run) for n, page in PAGES.items() if page.not_run and not page.commands
-    ]
-    unknown = [
-        f"{name}:{line}: {reason}"
-        for name, page in PAGES.items()
-        for line, _, reason in page.not_run
-        if not reason.startswith(REASONS) or not is_there(reason)
-    ]
-    assert unknown == []
-
-
-def is_there(reason: str) -> bool:
-    """True unless the reason names a file that is not there."""
-    named = reason.partition("is run by ")[2].partition(",")[0]
-    return not named or (ROOT / named).exists()
+@pytest.mark.parametrize("file", sorted({file for page in PAGES.values() for file in page.left}))
+def test_what_is_left_to_a_file_is_read_by_it(file: str) -> None:
+    assert f'left_to("{file}"' in (ROOT / file).read_text()
 
 
 def test_every_setup_is_used() -> None:
