@@ -42,6 +42,7 @@ def main() -> int:
 def _serve(arguments: list[str]) -> int:
     """Parse what the daemon takes, then import it (aiohttp costs 200 ms)."""
     import argparse
+    import mimetypes
     import os
     from dataclasses import fields
     from pathlib import Path
@@ -60,6 +61,8 @@ def _serve(arguments: list[str]) -> int:
     except errors.PlugindError as exc:
         print(f"plugind: {exc}", file=sys.stderr)
         return 2
+    # aiohttp has them read for files that it might serve: 0.4 MiB for as long as the agent runs.
+    mimetypes.knownfiles = []
     from plugind import daemon
 
     return daemon.run(chosen)
