@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""The controller: keys, an inventory, and ansible-playbook inside of the fleet's network."""
+"""The controller: keys, an inventory, and ansible-playbook or a terminal inside of the fleet's network."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ pipelining = true
 
 [ssh_connection]
 ssh_args = -F {directory}/ssh_config -o ControlMaster=auto -o ControlPersist=20s
+"""
+# Commands end with a NUL; the line says which one has ended how.
+_SHELL = """\
+cd "$1"
+while IFS= read -r -d '' text; do
+    eval "$text" </dev/null
+    echo "[$((++typed)) ended with $?]"
+done
 """
 _SSH_CONFIG = """\
 Host *
@@ -94,9 +102,16 @@ def parse_recap(output: str) -> dict[str, dict[str, int]]:
 class Play:
     """A running ansible-playbook: one operator, with connections of their own."""
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+        *,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, env=environ, cwd=cwd,
         )  # fmt: skip
         self._lines: list[str] = []
@@ -161,6 +176,33 @@ class Play:
         return self.output
 
 
+class Terminal(Play):
+    """A bash that is typed into. What it and its commands print comes together, those in the background as well."""
+
+    def __init__(self, enter: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
+        argv = [*enter, "bash", "--noprofile", "--norc", "-c", _SHELL, "bash", str(cwd)]
+        super().__init__(argv, environ, cwd, stdin=subprocess.PIPE)
+        self._typed = 0
+
+    def type(self, text: str, timeout: float = 600.0) -> Result:
+        """Run a command to its end, with nothing on its standard input; AssertionError if it has none in time."""
+        assert self._process.stdin is not None
+        self._typed += 1
+        end, begin = re.compile(rf"\[{self._typed} ended with (\d+)\]\n"), len(self.output)
+        self._process.stdin.write(f"{text}\0")
+        self._process.stdin.flush()
+        with self._more:
+            self._more.wait_for(lambda: self._ended or end.search(self.output, begin), timeout)
+        found = end.search(self.output, begin)
+        assert found, f"no end of $ {text}\n{self.output[begin:]}"
+        return Result(int(found[1]), self.output[begin : found.start()])
+
+    def close(self) -> None:
+        """Let it end, which it does after what it is doing."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
 class Controller:
     """What an operator has at hand."""
 
@@ -195,9 +237,22 @@ class Controller:
 
     def start(self, playbook: str | Path, *arguments: str) -> Play:
         """Start ansible-playbook on the fleet, as a new operator."""
+        command = [str(BIN / "ansible-playbook"), *arguments, str(playbook)]
+        argv = keeper.enter(self._keeper, *command)
+        self._plays.append(Play(argv, self._environ(), self.directory))
+        return self._plays[-1]
+
+    def open_terminal(self, directory: Path) -> Terminal:
+        """Give a new operator a terminal in a directory."""
+        terminal = Terminal(keeper.enter(self._keeper), self._environ(), directory)
+        self._plays.append(terminal)
+        return terminal
+
+    def _environ(self) -> dict[str, str]:
+        """The environment of a new operator."""
         place = self.directory / "op" / str(len(self._plays))
         place.mkdir(parents=True, exist_ok=True)
-        environ = {
+        return {
             **os.environ,
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
@@ -205,9 +260,6 @@ class Controller:
             "ANSIBLE_HOME": str(place),
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(place),
         }
-        command = [str(BIN / "ansible-playbook"), *arguments, str(playbook)]
-        self._plays.append(Play(keeper.enter(self._keeper, *command), environ, self.directory))
-        return self._plays[-1]
 
     def end_plays(self) -> None:
         """End what nobody has waited for; the processes inside of the fleet have ended before."""
@@ -215,7 +267,7 @@ class Controller:
             play.end()
 
 
-def inventory(hosts: Iterable[Host], **variables: str) -> dict[str, object]:
+def inventory(hosts: Iterable[Host], **variables: object) -> dict[str, object]:
     """The hosts in Ansible's YAML inventory format."""
     common = {"ansible_user": USER, "ansible_python_interpreter": "/usr/bin/python3"}
     return {
