@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docs.pages as pages
 import pytest
 
 from support import eda
@@ -26,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PLACE = ROOT / ".build" / "rulebook"
 WANTED = "ansible-rulebook>=1.2,<2"
+#: As docs/operations.md has it.
+((COMMAND,),) = pages.left_to("tests/integration/test_rulebook.py", ROOT).values()
 HERE = {
     "ansible_connection": "local",
     "ansible_become": False,
@@ -84,7 +88,7 @@ def running(program: Path, agent: Agent, **variables: Any) -> Iterator[Rulebook]
     environ = {
         **os.environ,
         # The collection and ansible-playbook are this checkout's.
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join([str(BIN), str(program.parent), os.environ["PATH"]]),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
         "ANSIBLE_HOME": str(place / "ansible"),
         "ANSIBLE_NOCOLOR": "1",
@@ -92,8 +96,8 @@ def running(program: Path, agent: Agent, **variables: Any) -> Iterator[Rulebook]
         "PLUGIND_SOCKET": str(agent.socket),
         "PYTHONUNBUFFERED": "1",
     }
-    argv = [program, "--rulebook", "plugind.engine.repair", "--print-events"]
-    argv += ["--inventory", inventory, "--vars", given]
+    command = pages.replace(COMMAND.text, {"INVENTORY": str(inventory), "VARS": str(given)})
+    argv = [*shlex.split(command), "--print-events"]
     with subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, env=environ, cwd=place,
