@@ -35,7 +35,7 @@ SECRET = "correct horse"
 def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built plugins, in directories of their names."""
     directory = tmp_path_factory.mktemp("plugins")
-    for name in ("localdir", "sshfs"):
+    for name in ("localdir", "sshfs", "localbridge", "localpool", "linelog"):
         daemon.build_plugin(name, directory / name)
     daemon.build_plugin("localdir", directory / "localdir-2", "--config", "config-privileges.json")
     return directory
