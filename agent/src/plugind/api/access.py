@@ -33,10 +33,11 @@ class Access(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The client's user, and every group it is in."""
+    """The client's user, every group it is in, and its process (0: unknown)."""
 
     uid: int
     groups: frozenset[int]
+    pid: int = 0
 
 
 def peer_of(transport: asyncio.Transport | None) -> Peer:
@@ -50,7 +51,7 @@ def peer_of(transport: asyncio.Transport | None) -> Peer:
     except OSError as exc:
         raise errors.Forbidden(f"cannot tell who is calling: {exc}") from exc
     groups = struct.unpack(f"{len(raw) // 4}I", raw)
-    return Peer(uid=peer.uid, groups=frozenset({peer.gid, *groups}))
+    return Peer(uid=peer.uid, groups=frozenset({peer.gid, *groups}), pid=peer.pid)
 
 
 def require_root(peer: Peer | None) -> None:

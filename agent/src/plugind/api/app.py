@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from plugind import errors, log
-from plugind.api import access, call, routes, status, system, versions, wire
+from plugind.api import access, audit, call, routes, status, system, versions, wire
 from plugind.api import stories as stories_
 from plugind.api.call import Call
 from plugind.api.ports import Stories
@@ -58,10 +58,14 @@ class _Api:
     async def dispatch(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         try:
-            route, admitted = self._admit(request)
-            if route.gone is routes.Gone.FINISH:
-                return await self._finish(route, admitted)
-            return await route.handler(admitted)
+            peer = self._require_member(request)
+            route, admitted = self._admit(request, peer)
+            if route.access is access.Access.READ:
+                return await self._answer(route, admitted)
+            with audit.told(_unversioned(request), peer) as outcome:
+                response = await self._answer(route, admitted)
+                outcome.status = response.status
+                return response
         except aiohttp.ClientConnectionResetError:
             raise  # there is nobody left to answer
         except Exception as exc:  # noqa: BLE001 - the one place where errors become responses
@@ -79,9 +83,16 @@ class _Api:
             for task in late:
                 log.warning(f"request abandoned at shutdown: {task.get_name()}")
 
-    def _admit(self, request: web.Request) -> tuple[routes.Route, Call]:
+    def _require_member(self, request: web.Request) -> access.Peer:
         peer = self._peer_of(request.transport)
-        access.require_member(peer, self._gid)
+        try:
+            access.require_member(peer, self._gid)
+        except errors.Forbidden as exc:
+            log.warning(f"{request.method} {request.path}: {exc}", **audit.describe(peer))
+            raise
+        return peer
+
+    def _admit(self, request: web.Request, peer: access.Peer) -> tuple[routes.Route, Call]:
         asked, path = versions.split_prefix(_decode_path(request))
         route, name = routes.TABLE.match(request.method, path)
         api_version = versions.require_served(asked)
@@ -97,6 +108,11 @@ class _Api:
             query=wire.parse_query(request.rel_url.raw_query_string),
             peer=peer,
         )
+
+    async def _answer(self, route: routes.Route, admitted: Call) -> web.StreamResponse:
+        if route.gone is routes.Gone.FINISH:
+            return await self._finish(route, admitted)
+        return await route.handler(admitted)
 
     async def _finish(self, route: routes.Route, admitted: Call) -> web.StreamResponse:
         """Run the handler in a task of its own, which a client that goes away does not cancel."""
@@ -142,6 +158,11 @@ async def _handle(route: routes.Route, admitted: Call) -> web.StreamResponse:
         return await route.handler(admitted)
     except Exception as exc:  # noqa: BLE001 - rendered here, so that an orphan's error is logged too
         return status.render(exc, admitted.doing, admitted.engine.redact)
+
+
+def _unversioned(request: web.Request) -> str:
+    """Return what a line in the log calls the request, the same for clients of any version."""
+    return f"{request.method} {versions.split_prefix(request.path)[1]}"
 
 
 def _decode_path(request: web.Request) -> str:

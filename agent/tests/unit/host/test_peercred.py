@@ -21,3 +21,13 @@ def test_a_peer_is_known_to_the_kernel(tmp_path: Path) -> None:
         with connection:
             found = peercred.peer_credentials(connection)
     assert found == peercred.PeerCredentials(pid=os.getpid(), uid=os.getuid(), gid=os.getgid())
+
+
+def test_a_process_has_a_program_and_perhaps_a_login() -> None:
+    assert peercred.program_of(os.getpid()) == Path("/proc/self/comm").read_text().strip()
+    said = int(Path("/proc/self/loginuid").read_text())
+    assert peercred.login_of(os.getpid()) == (None if said == 0xFFFFFFFF else said)
+
+
+def test_of_a_process_that_is_gone_nothing_is_known() -> None:
+    assert (peercred.program_of(0), peercred.login_of(0)) == ("", None)
