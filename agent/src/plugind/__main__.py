@@ -52,7 +52,7 @@ def _serve(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="plugind serve", description="Run the plugin engine.")
     parser.add_argument("--config", type=Path, help=f"default: {options.CONFIG_FILE}")
     for item in fields(options.DaemonOptions):
-        if item.name != "registry_mirrors":
+        if item.name not in options.TABLES:
             parser.add_argument("--" + item.name.replace("_", "-"), dest=item.name)
     given = {key: value for key, value in vars(parser.parse_args(arguments)).items() if value}
     config = given.pop("config", None)

@@ -101,6 +101,7 @@ def build_engine(options: DaemonOptions, place: layout.Layout) -> context.Engine
             enable_timeout=options.enable_timeout,
             log_max_bytes=options.log_max_bytes,
             secrets=options.secret_policy,
+            confinement=options.confinement,
             runtime_argv=(options.runtime_binary, "--root", str(runtime_root)),
             publishing=Publishing(
                 docker=options.publish_docker,

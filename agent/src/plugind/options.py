@@ -20,6 +20,15 @@ ca_file = "/etc/ssl/certs/registry.pem"   trusted besides what the host trusts
 [runtime]
 binary = "runc"                   or "crun"
 conmon = "conmon"                 found on PATH, or a path
+[confinement]
+seccomp = "default"               of plugins and one-off containers: or "unconfined", or the path of a
+                                  profile as `docker run --security-opt seccomp=` takes it
+memory = 0                        bytes that a plugin may use, or a text like "512m"; 0: no limit
+cpus = 0.0                        processors, 1.5 is one and a half; 0: no limit
+pids = 0                          processes and threads; 0: no limit
+[confinement.plugins]
+"sshfs" = {memory = "64m"}        what is different for a plugin, by its name in `plugind ls`, with or
+                                  without tag
 [secrets]
 patterns = ["password", "key"]    words in the names of settings and options whose values are secrets,
                                   in place of the built-in ones (plugind.model.secrets.PATTERNS)
@@ -41,15 +50,17 @@ healthy_after = 10.0              a run of that many seconds ends the row
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from plugind import errors
-from plugind.model import publishing, secrets
+from plugind.model import confinement, publishing, secrets
+from plugind.model.seccomp import DEFAULT, UNCONFINED, Seccomp, parse_profile
 
 CONFIG_FILE = Path("/etc/plugind/plugind.toml")
 _TABLES = {
@@ -59,7 +70,10 @@ _TABLES = {
     "restart": "restart_",
     "secrets": "secrets_",
     "publish": "publish_",
+    "confinement": "confinement_",
 }
+#: What only the file can say.
+TABLES = ("registry_mirrors", "confinement_plugins")
 _PATTERN = re.compile(r"[A-Za-z0-9]+|[\w.*?-]*[*?][\w.*?-]*", re.ASCII)
 
 
@@ -81,6 +95,11 @@ class DaemonOptions:
     registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     runtime_binary: str = "runc"
     runtime_conmon: str = "conmon"
+    confinement_seccomp: Seccomp = field(default_factory=Seccomp)
+    confinement_memory: int = 0
+    confinement_cpus: float = 0.0
+    confinement_pids: int = 0
+    confinement_plugins: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     secrets_patterns: tuple[str, ...] = secrets.PATTERNS
     secrets_also: tuple[str, ...] = ()
     publish_docker: bool = False
@@ -99,6 +118,17 @@ class DaemonOptions:
         """Which names mean secrets."""
         patterns = (*self.secrets_patterns, *self.secrets_also)
         return secrets.SecretPolicy(patterns=tuple(pattern.lower() for pattern in patterns))
+
+    @property
+    def confinement(self) -> confinement.Policy:
+        """What plugins are confined by."""
+        general = confinement.Confinement(
+            seccomp=self.confinement_seccomp,
+            memory=self.confinement_memory,
+            cpus=self.confinement_cpus,
+            pids=self.confinement_pids,
+        )
+        return confinement.Policy(general=general, plugins=self.confinement_plugins)
 
 
 def load(
@@ -142,11 +172,45 @@ def _from_toml(options: DaemonOptions, path: Path) -> DaemonOptions:
 
 
 def _set(options: DaemonOptions, name: str, value: Any, where: str) -> DaemonOptions:
-    present = getattr(DaemonOptions(), name)
     try:
-        return replace(options, **{name: _convert(present, value)})
+        return replace(options, **{name: _read(name, value)})
     except (TypeError, ValueError) as exc:
         raise errors.InvalidParameter(f"{where}: {exc}") from None
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return the value of a field; ValueError or TypeError says what is wrong."""
+    table, _, key = name.partition("_")
+    if table != "confinement":
+        return _convert(getattr(DaemonOptions(), name), value)
+    if key == "plugins":
+        return confinement.parse_plugins(value, _CONFINEMENT)
+    return _CONFINEMENT[key](value)
+
+
+def _read_seccomp(value: Any) -> Seccomp:
+    """Return the choice, with the profile if it is a file's; ValueError says what is wrong."""
+    if value in (DEFAULT, UNCONFINED):
+        return Seccomp(name=value)
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError(
+            f'want "{DEFAULT}", "{UNCONFINED}" or the absolute path of a profile, got {value!r}'
+        )
+    try:
+        document = json.loads(Path(value).read_text(encoding="utf-8"))
+        return Seccomp(name=value, profile=parse_profile(document))
+    except (OSError, ValueError, RecursionError) as exc:
+        raise ValueError(f"cannot read {value}: {exc}") from None
+    except errors.InvalidParameter as exc:
+        raise ValueError(f"{value} is no seccomp profile: {exc}") from None
+
+
+_CONFINEMENT: dict[str, Callable[[Any], Any]] = {
+    "seccomp": _read_seccomp,
+    "memory": confinement.parse_memory,
+    "cpus": confinement.parse_cpus,
+    "pids": confinement.parse_count,
+}
 
 
 def _convert(like: Any, value: Any) -> Any:

@@ -8,147 +8,29 @@ The plugin is `fakes/plugin.py` in both: in this process, and in a container on 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
 import json
 import os
-import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from fakes import runtime as fake
 from plugind import errors
-from plugind.engine import ports
-from plugind.host import facts, mounts
-from plugind.model import config as config_
-from plugind.model import digest
-from plugind.model import facts as facts_
-from plugind.model import plugin as plugin_
-from plugind.model import settings as settings_
 from plugind.rpc import client
-from plugind.rpc import volume as volume_
-from plugind.runtime import OciRuntime
-from plugind.spec import runtime as spec_
-from support import rootfs
-
-ID = "c0ffee" + "0" * 58
-NOTHING = digest.Digest.parse("sha256:" + "0" * 64)
-
-
-@dataclasses.dataclass
-class Room:
-    """One plugin's directories below `base`, and a runtime."""
-
-    base: Path
-    runtime: ports.Runtime
-    host: fake.FakeHost | None = None
-
-    @property
-    def socket(self) -> Path:
-        return self.base / "sockets" / "plugin.sock"
-
-    @property
-    def log(self) -> Path:
-        return self.base / "logs" / f"{ID}.log"
-
-    def spec(
-        self,
-        behaviour: str = "",
-        *,
-        entrypoint: tuple[str, ...] = rootfs.ENTRYPOINT,
-        bind: str = "/usr",
-        output: str = "",
-        pid_host: bool = False,
-    ) -> dict[str, object]:
-        usr = config_.PluginMount(
-            source=bind, destination="/usr", type="bind", options=("rbind", "ro")
-        )
-        env = (f"PLUGIN_BEHAVIOUR={behaviour}", f"PLUGIN_OUTPUT={output}")
-        plugin = plugin_.Plugin(
-            id=ID,
-            name="test/plugin:latest",
-            config=config_.PluginConfig(
-                entrypoint=entrypoint, propagated_mount="/data", mounts=(usr,), pid_host=pid_host
-            ),
-            settings=settings_.Settings(env=env, mounts=(usr,)),
-            config_digest=NOTHING,
-            manifest_digest=NOTHING,
-        )
-        dirs = facts_.PluginDirs(
-            root=self.base,
-            rootfs=self.base / "rootfs",
-            propagated_mount=self.base / "propagated-mount",
-            sockets=self.base / "sockets",
-            empty=self.base / "empty",
-        )
-        return spec_.runtime_spec(plugin, dirs, facts.gather_facts(plugin.settings))
-
-    async def start(self, behaviour: str = "", **more: object) -> ports.Container:
-        return await self.runtime.start(ID, self.spec(behaviour, **more), self.log)  # type: ignore[arg-type]
-
-    async def listening(self, container: ports.Container) -> volume_.VolumeDriver:
-        dialer = client.SocketDialer()
-        await dialer.wait_listening(self.socket, 30, exited=container.wait())
-        return volume_.VolumeDriver(dialer.connect(self.socket))
-
-    def another_agent(self) -> ports.Runtime:
-        """The runtime of an agent that starts after the first one has gone."""
-        if self.host is not None:
-            return fake.FakeRuntime(self.host)
-        return real_runtime(self.base)
-
-    def crash(self, container: ports.Container) -> None:
-        if self.host is not None:
-            self.host.kill(ID)
-        else:
-            os.kill(container.pid, signal.SIGKILL)
-
-
-def real_runtime(base: Path) -> OciRuntime:
-    return OciRuntime(root=base / "runc", run=base / "run")
-
-
-@contextlib.asynccontextmanager
-async def fake_room(base: Path) -> AsyncIterator[Room]:
-    host = fake.FakeHost()
-    yield Room(base=base, runtime=fake.FakeRuntime(host), host=host)
-    await host.close()
-
-
-@contextlib.asynccontextmanager
-async def real_room(base: Path) -> AsyncIterator[Room]:
-    if rootfs.REASON:
-        pytest.skip(rootfs.REASON)
-    rootfs.make_rootfs(base / "rootfs")
-    mounts.make_shared_mountpoint(base / "propagated-mount")
-    found = Room(base=base, runtime=real_runtime(base))
-    try:
-        yield found
-    finally:
-        await found.runtime.purge(ID)
-        mounts.unmount_tree(base)
+from support.runtime_room import ID, Room, fake_room, real_room
 
 
 @pytest.fixture(params=[fake_room, pytest.param(real_room, marks=pytest.mark.root)])
 async def room(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Room]:
-    make_directories(tmp_path)
     async with request.param(tmp_path) as found:
         yield found
 
 
 @pytest.fixture
 async def real(tmp_path: Path) -> AsyncIterator[Room]:
-    make_directories(tmp_path)
     async with real_room(tmp_path) as found:
         yield found
-
-
-def make_directories(base: Path) -> None:
-    for name in ("sockets", "empty", "propagated-mount"):
-        (base / name).mkdir()
 
 
 async def test_a_plugin_serves_and_stops(room: Room) -> None:
@@ -283,7 +165,7 @@ async def test_purge_kills_what_runs(room: Room) -> None:
 async def test_output_goes_to_a_new_file_after_a_rotation(room: Room) -> None:
     container = await room.start(output="first")
     await room.listening(container)
-    await first_output(room)
+    await room.first_output()
     old = room.log.rename(room.log.with_suffix(".log.1"))
     await room.runtime.reopen_log(ID)
     await container.stop(10)
@@ -373,7 +255,7 @@ async def test_secrets_in_the_bundle_are_for_root_alone(real: Room) -> None:
 async def test_with_the_hosts_pid_namespace_children_are_killed_too(real: Room) -> None:
     script = "trap '' TERM; sleep 1000 & echo $!; wait; wait"
     container = await real.start(entrypoint=("/bin/sh", "-c", script), pid_host=True)
-    await first_output(real)
+    await real.first_output()
     child = int(real.log.read_text().split()[-1])
     assert await container.stop(0.05) == 137
     await container.delete()
@@ -383,12 +265,3 @@ async def test_with_the_hosts_pid_namespace_children_are_killed_too(real: Room) 
 def is_alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-async def first_output(room: Room) -> None:
-    """Wait for the first line of output."""
-    from plugind.host import inotify
-
-    with inotify.watch(room.log.parent) as changes:
-        while not room.log.read_text():
-            await changes.wait_for(room.log.name)

@@ -27,6 +27,7 @@ from typing import Any
 
 from plugind import errors
 from plugind.engine.container_ports import Dirs
+from plugind.model.facts import Kernel
 from plugind.model.mountpoint import Mountpoint
 from plugind.runtime.console import Streams
 from plugind.spec.container import UserIds
@@ -112,6 +113,9 @@ class FakeContainerMachine:
 
     def masked_paths(self) -> tuple[str, ...]:
         return ()
+
+    def kernel(self) -> Kernel:
+        return Kernel(machine="x86_64", version=(6, 1))
 
     def prepare_source(self, path: str, *, create: bool) -> None:
         if path not in self.sources and not create:

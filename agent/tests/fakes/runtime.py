@@ -27,6 +27,7 @@ from typing import Any
 
 from fakes import plugin as plugin_
 from plugind import errors
+from plugind.model.facts import MemoryKill
 
 SIGKILLED = 137
 
@@ -36,9 +37,11 @@ class FakeProcess:
 
     def __init__(self, host: FakeHost, id: str, spec: Mapping[str, Any], log_path: Path) -> None:
         self.pid = next(host.pids)
+        self.spec = spec
         self.id = id
         self.env = dict(entry.split("=", 1) for entry in spec["process"]["env"])
         self.binds = {m["destination"]: m["source"] for m in spec["mounts"] if m["type"] == "bind"}
+        self.memory_kill: MemoryKill | None = None
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_path = log_path
         self._log = self._open_log()
@@ -101,8 +104,11 @@ class FakeHost:
         self.starts: list[str] = []
         self.refused_adoptions = 0  # how many are still to fail
 
-    def kill(self, plugin_id: str, status: int = SIGKILLED) -> None:
-        """Let the plugin crash."""
+    def kill(
+        self, plugin_id: str, status: int = SIGKILLED, memory: MemoryKill | None = None
+    ) -> None:
+        """Let the plugin crash; `memory`: for want of it."""
+        self.processes[plugin_id].memory_kill = memory
         self.processes[plugin_id].end(status)
 
     def behave(self, plugin_id: str, behaviour: str) -> None:
@@ -150,6 +156,9 @@ class FakeContainer:
         except TimeoutError:
             self._process.end(SIGKILLED)
         return await self.wait()
+
+    def memory_kill(self) -> MemoryKill | None:
+        return self._process.memory_kill
 
     async def delete(self) -> None:
         if self._host.processes.get(self._process.id) is self._process:

@@ -5,20 +5,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from plugind import errors
-from plugind.engine import lookup
+from plugind.engine import describe, lookup
 from plugind.engine.context import Entry
 from plugind.engine.plugin import configure, enable, remove, upgrade
 from plugind.engine.volume import host_mounts, mounting, volumes
+from plugind.model.confinement import Confinement, Policy
+from plugind.model.facts import MemoryKill
 from plugind.model.host_mount import HostMount
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants
-from support.engine import World, until
+from support.engine import OPTIONS, World, until
 
 
 async def give_up_on(world: World, plugin: Plugin) -> Entry:
@@ -314,3 +317,42 @@ def mounted_again(world: World, plugin: Plugin, mount_id: str) -> bool:
         return False
     asked = [body for name, body in world.host.calls(plugin.id) if name == "VolumeDriver.Mount"]
     return mount_id in [body["ID"] for body in asked]
+
+
+@pytest.mark.parametrize(
+    ("status", "limit", "told"),
+    [
+        (137, 64 << 20, "killed: out of its memory limit of 64 MiB"),
+        (137, None, "killed: the host was out of memory"),
+        (1, 1 << 30, "one of its processes was killed: out of its memory limit of 1 GiB"),
+    ],
+)
+async def test_a_death_for_want_of_memory_is_told_as_such(
+    world: World, status: int, limit: int | None, told: str
+) -> None:
+    plugin = await world.running()
+    entry = world.entry(plugin)
+    world.host.kill(plugin.id, status, memory=MemoryKill(limit=limit))
+    assert await world.clock.sleeper() == 0.1
+    assert entry.last_error == told
+    world.clock.advance(0.1)
+    await entry.settled.wait()
+    died, restarted = (await world.events())[-2:]
+    assert died.attributes["reason"] == told
+    assert (restarted.action, entry.last_error) == ("restarted", told)
+    world.host.kill(plugin.id)
+    await world.clock.sleeper()
+    assert entry.last_error == "", "the next death has another reason"
+
+
+async def test_each_start_has_what_the_policy_says_of_the_plugin(tmp_path: Path) -> None:
+    policy = Policy(general=Confinement(pids=50), plugins={"toy": {"memory": 64 << 20}})
+    options = dataclasses.replace(OPTIONS, confinement=policy)
+    async with World(tmp_path, options) as world:
+        plugin = await world.running()
+        linux = world.host.processes[plugin.id].spec["linux"]
+        shown = describe.status(world.engine, plugin)["Confinement"]
+    assert linux["resources"]["pids"] == {"limit": 50}
+    assert linux["resources"]["memory"]["limit"] == 64 << 20
+    assert "keyctl" in str(linux["seccomp"])
+    assert shown == {"Seccomp": "default", "Memory": 64 << 20, "CPUs": 0, "Pids": 50}

@@ -9,6 +9,7 @@ import pytest
 
 from plugind import errors, options
 from plugind.model import secrets
+from plugind.model.confinement import Policy
 from plugind.options import DaemonOptions
 
 
@@ -78,6 +79,19 @@ def test_lists_in_the_environment_are_separated_by_commas(tmp_path: Path) -> Non
         ("[daemon]\ngroup = 1\n", "daemon.group: want a string, got 1"),
         ('[daemon]\nlog_level = "loud"\n', 'log_level is "loud", want debug, info, warning or'),
         ("[registry]\ninsecure = [1]\n", "registry.insecure: want a list of strings"),
+        ("[confinement]\nmemori = 1\n", "plugind.toml: unknown key confinement.memori"),
+        (
+            '[confinement]\nseccomp = "none"\n',
+            'confinement.seccomp: want "default", "unconfined" or',
+        ),
+        ('[confinement]\nseccomp = "/nowhere"\n', "confinement.seccomp: cannot read /nowhere: "),
+        ('[confinement]\nmemory = "much"\n', "confinement.memory: want bytes like 512m or 1g, got"),
+        ("[confinement]\ncpus = -1\n", "confinement.cpus: want 0, or a number of processors"),
+        ("[confinement]\npids = 1.5\n", "confinement.pids: want a whole number"),
+        ("[confinement]\nplugins = 1\n", "confinement.plugins: want a table"),
+        ("[confinement.plugins]\nx = 1\n", 'confinement.plugins: "x": want a table'),
+        ("[confinement.plugins.x]\npid = 1\n", 'confinement.plugins: "x": unknown key pid; known:'),
+        ("[confinement.plugins.x]\npids = -1\n", 'confinement.plugins: "x".pids: want a whole'),
         ('[registry]\nmirrors = ["a"]\n', "registry.mirrors: want a table"),
     ],
 )
@@ -109,7 +123,11 @@ def test_every_option_is_documented_with_its_default() -> None:
     described = options.__doc__ or ""
     for name in DaemonOptions.__dataclass_fields__:
         table, _, key = name.partition("_")
-        word = key if table in ("registry", "runtime", "restart", "secrets", "publish") else name
+        word = (
+            key
+            if table in ("registry", "runtime", "restart", "secrets", "publish", "confinement")
+            else name
+        )
         assert re.search(rf"\b{word}\b", described), name
 
 
@@ -138,3 +156,42 @@ def test_which_names_mean_secrets(tmp_path: Path) -> None:
     assert not policy.covers("password")
     with pytest.raises(errors.InvalidParameter, match='pattern "a b"'):
         load(tmp_path, '[secrets]\nalso = ["a b"]\n')
+
+
+def test_what_confines_plugins(tmp_path: Path) -> None:
+    assert load(tmp_path, "").confinement == Policy()
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_LOG"}')
+    text = f"""
+        [confinement]
+        seccomp = "{profile}"
+        memory = "512m"
+        cpus = 1.5
+        [confinement.plugins."sshfs"]
+        seccomp = "unconfined"
+        pids = 100
+    """
+    policy = load(tmp_path, text, {"PLUGIND_CONFINEMENT_PIDS": "7"}).confinement
+    other = policy.of("other:latest")
+    assert other.seccomp.profile is not None
+    assert other.seccomp.profile.default_action == "SCMP_ACT_LOG"
+    assert (other.memory, other.cpus, other.pids) == (512 << 20, 1.5, 7)
+    own = policy.of("sshfs:latest")
+    assert (own.seccomp.name, own.memory, own.pids) == ("unconfined", 512 << 20, 100)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot read {path}: "),
+        ("[" * 100_000, "cannot read {path}: "),
+        ("[]", "{path} is no seccomp profile: profile: want an object"),
+        ('{"defaultAction": "ALLOW"}', "{path} is no seccomp profile: defaultAction: "),
+    ],
+)
+def test_a_profile_that_is_none_is_named(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "profile.json"
+    path.write_text(content)
+    wanted = f"--confinement_seccomp: {message.format(path=path)}"
+    with pytest.raises(errors.InvalidParameter, match=re.escape(wanted)):
+        load(tmp_path, "", {}, confinement_seccomp=str(path))

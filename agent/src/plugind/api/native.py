@@ -16,8 +16,12 @@ from plugind.model.plugin import Plugin
 
 
 async def version(call: Call) -> web.Response:
-    """Say which agent this is, and whether it is degraded."""
-    shown = {"Version": call.server.version, "Degraded": call.engine.degraded}
+    """Say which agent this is, whether it is degraded, and what confines plugins."""
+    shown = {
+        "Version": call.server.version,
+        "Degraded": call.engine.degraded,
+        "Confinement": call.engine.options.confinement.general.to_json(),
+    }
     return wire.json_response(shown)
 
 

@@ -12,16 +12,21 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from plugind.ctl import http, screen
-from plugind.host import proc
+from plugind.host import cgroups, proc
+from plugind.model.confinement import format_size
+from plugind.model.seccomp import UNCONFINED
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
 _CAP_SYS_ADMIN = 21
 _LOW_SPACE = 1 << 30
+#: Which cgroup controller each limit of the agent's Confinement needs.
+_CONTROLLERS = {"Memory": "memory", "CPUs": "cpu", "Pids": "pids"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,81 @@ def judge_cgroups(kinds: Set[str]) -> Finding:
     return Finding(FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 
 
+def check_confinement(options: argparse.Namespace) -> Iterator[Finding]:
+    """What plugins are confined by, and whether this host can."""
+    try:
+        version, plugins = _ask_agent(options)
+    except (http.Unreachable, http.Refused):
+        return  # check_agent says so
+    general = version.get("Confinement")
+    if general is None:
+        return  # an agent that is older than this program
+    yield Finding(OK, f"plugins are confined by {describe_confinement(general)}")
+    every = [general]
+    for plugin in plugins:
+        own = plugin["Status"]["Confinement"]
+        if own != general:
+            every.append(own)
+            yield Finding(OK, f"plugin {plugin['Name']} by {describe_confinement(own)}")
+    yield from judge_limits(every, _controllers(), swap=cgroups.swap_is_accounted())
+    if any(one["Seccomp"] != UNCONFINED for one in every):
+        runtime = next((p["Status"]["Runtime"][0] for p in plugins), "runc")
+        program = shutil.which(runtime, path=proc.ENVIRONMENT["PATH"])
+        if program:
+            yield from judge_seccomp(
+                program, _output(program, "features"), _output(program, "--version")
+            )
+
+
+def describe_confinement(one: Mapping[str, Any]) -> str:
+    """Return an agent's Confinement in words."""
+    said = [f"seccomp {one['Seccomp']}"]
+    if one["Memory"]:
+        said.append(f"memory {format_size(one['Memory'])}")
+    if one["CPUs"]:
+        said.append(f"{one['CPUs']:g} processors")
+    if one["Pids"]:
+        said.append(f"{one['Pids']} processes")
+    return ", ".join(said if len(said) > 1 else [*said, "no limits"])
+
+
+def judge_limits(
+    every: Iterable[Mapping[str, Any]], controllers: Set[str], *, swap: bool
+) -> Iterator[Finding]:
+    """Judge which limits the cgroups of this host can keep; `swap`: it can be limited, too."""
+    wanted = {name for one in every for key, name in _CONTROLLERS.items() if one[key]}
+    for name in sorted(wanted - controllers):
+        yield Finding(
+            FAIL,
+            f"a limit is set that needs the cgroup controller {name}, which this host has not",
+            f"enable it (kernel command line: cgroup_enable={name}), or remove the limit",
+        )
+    if "memory" in wanted & controllers and not swap:
+        yield Finding(
+            WARN,
+            "a memory limit is set, and this host cannot limit swap",
+            "swapaccount=1 on the kernel's command line, or no swap",
+        )
+
+
+def judge_seccomp(program: str, features: str, version: str) -> Iterator[Finding]:
+    """Judge what a runtime says of itself; older ones do not have the command `features`."""
+    try:
+        enabled = bool(json.loads(features)["linux"]["seccomp"]["enabled"])
+    except (ValueError, LookupError, TypeError):
+        if "seccomp" not in version.lower():
+            return
+        enabled = True
+    if enabled:
+        yield Finding(OK, f"{program} supports seccomp")
+        return
+    yield Finding(
+        FAIL,
+        f"{program} does not support seccomp",
+        'install another build of it, or set seccomp = "unconfined" in [confinement]',
+    )
+
+
 def check_fuse(options: argparse.Namespace) -> Iterator[Finding]:
     """/dev/fuse, which sshfs, s3fs and their like need."""
     del options
@@ -138,15 +218,12 @@ def check_neighbours(options: argparse.Namespace) -> Iterator[Finding]:
 
 def check_agent(options: argparse.Namespace) -> Iterator[Finding]:
     """Does the agent answer, and what do its plugins say?"""
-    url = http.agent_url(http.agent_socket(options.socket))
     try:
-        connection = http.connect(url)
-        version = http.request_json(connection, "GET", "/plugind/version")
-        plugins = http.request_json(connection, "GET", "/plugind/plugins")
-        connection.close()
+        version, plugins = _ask_agent(options)
     except (http.Unreachable, http.Refused) as exc:
         yield Finding(WARN, "the agent does not answer", str(exc))
         return
+    url = http.agent_url(http.agent_socket(options.socket))
     yield Finding(OK, f"agent {version['Version']} answers on {url}")
     if version.get("Degraded"):
         yield Finding(FAIL, f"the agent is degraded: {version['Degraded']}")
@@ -164,6 +241,7 @@ CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
     check_privileges,
     check_tools,
     check_cgroups,
+    check_confinement,
     check_fuse,
     check_space,
     check_neighbours,
@@ -171,9 +249,31 @@ CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
 )
 
 
+def _ask_agent(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the agent's version and its plugins."""
+    connection = http.connect(http.agent_url(http.agent_socket(options.socket)))
+    try:
+        version = http.request_json(connection, "GET", "/plugind/version")
+        return version, http.request_json(connection, "GET", "/plugind/plugins")
+    finally:
+        connection.close()
+
+
 def _version(program: str) -> str:
-    done = proc.run_blocking([program, "--version"], timeout=10, check=False)
-    return (done.stdout or done.stderr).decode(errors="replace").partition("\n")[0] or program
+    return _output(program, "--version").partition("\n")[0] or program
+
+
+def _output(program: str, *words: str) -> str:
+    done = proc.run_blocking([program, *words], timeout=10, check=False)
+    return (done.stdout or done.stderr).decode(errors="replace")
+
+
+def _controllers() -> frozenset[str]:
+    """Return the cgroup controllers of this host: v1's are mounted, v2's are in a file."""
+    table = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    mounted = {word for line in table if line[2] == "cgroup" for word in line[3].split(",")}
+    unified = cgroups.ROOT / "cgroup.controllers"
+    return frozenset(mounted.union(unified.read_text().split() if unified.exists() else ()))
 
 
 def _field(status: str, name: str) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from plugind.model.facts import Kernel
 from plugind.model.mountpoint import Mountpoint
 from plugind.runtime.console import Streams
 from plugind.spec.container import UserIds
@@ -136,6 +137,10 @@ class ContainerHost(Protocol):
 
     def masked_paths(self) -> tuple[str, ...]:
         """Return paths of this machine that containers must not see."""
+        ...
+
+    def kernel(self) -> Kernel:
+        """Return what this machine's kernel is."""
         ...
 
     def prepare_source(self, path: str, *, create: bool) -> None:

@@ -21,6 +21,7 @@ from plugind.engine import ports
 from plugind.engine.container_entry import Containers
 from plugind.model import lifecycle
 from plugind.model import secrets as secrets_
+from plugind.model.confinement import Policy
 from plugind.model.digest import Digest
 from plugind.model.facts import PluginDirs
 from plugind.model.host_mount import HostMount
@@ -53,6 +54,7 @@ class EngineOptions:
     undo_patience: float = 5.0
     secrets: SecretPolicy = secrets_.DEFAULT
     runtime_argv: tuple[str, ...] = ("runc", "--root", "/run/plugind/runc")
+    confinement: Policy = field(default_factory=Policy)
     publishing: Publishing = field(default_factory=Publishing)
     version: str = ""
 

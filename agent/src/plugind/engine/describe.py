@@ -52,5 +52,6 @@ def status(engine: Engine, plugin: Plugin) -> dict[str, Any]:
         "Front": str(front.path) if front is not None else None,
         "Log": str(engine.log_path(plugin.id)),
         "ManifestDigest": str(plugin.manifest_digest),
+        "Confinement": engine.options.confinement.of(plugin.name).to_json(),
         "Runtime": list(engine.options.runtime_argv),
     }

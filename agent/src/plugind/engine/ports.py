@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 from plugind.host.mounts import Mount
 from plugind.model.credentials import Credentials
 from plugind.model.digest import Digest
-from plugind.model.facts import HostFacts, PluginDirs
+from plugind.model.facts import HostFacts, MemoryKill, PluginDirs
 from plugind.model.manifest import Descriptor, Kind, Manifest, Platform
 from plugind.model.mountpoint import Mountpoint
 from plugind.model.plugin import Plugin
@@ -105,6 +105,10 @@ class Container(Protocol):
 
     async def stop(self, grace: float) -> int | None:
         """SIGTERM, `grace` seconds, SIGKILL; wait; return the exit status. Safe to call twice."""
+        ...
+
+    def memory_kill(self) -> MemoryKill | None:
+        """Return whether one of its processes was killed for want of memory; until `delete`."""
         ...
 
     async def delete(self) -> None:

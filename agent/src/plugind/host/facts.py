@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
-from plugind.host import devices
+from plugind.host import cgroups, devices
 from plugind.model import facts, settings
 
 _ROOT = Path("/")
@@ -16,6 +18,14 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 def boot_id() -> str:
     """Return the random id that the kernel gave this boot."""
     return _BOOT_ID.read_text(encoding="ascii").strip()
+
+
+def kernel() -> facts.Kernel:
+    """Return what this host's kernel is."""
+    host = os.uname()
+    found = re.match(r"(\d+)\.(\d+)", host.release)
+    version = (int(found[1]), int(found[2])) if found else (0, 0)
+    return facts.Kernel(machine=host.machine, version=version)
 
 
 def gather_facts(chosen: settings.Settings, *, root: Path = _ROOT) -> facts.HostFacts:
@@ -33,4 +43,6 @@ def gather_facts(chosen: settings.Settings, *, root: Path = _ROOT) -> facts.Host
             name for name in facts.NETWORK_FILES if (root / name.lstrip("/")).exists()
         ),
         cgroup_v2=(root / "sys/fs/cgroup/cgroup.controllers").exists(),
+        swap_accounted=cgroups.swap_is_accounted(root / "sys/fs/cgroup"),
+        kernel=kernel(),
     )

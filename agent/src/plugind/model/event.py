@@ -72,7 +72,7 @@ ACTIONS: dict[str, dict[str, Action]] = {
         "set": Action("has other settings"),
         "upgrade": Action("is another version now", ("from", "to")),
         "rolled back": Action("the old version or settings are back", ("error",)),
-        "died": Action("ended by itself", ("exitCode",)),
+        "died": Action("ended by itself, or was killed", ("exitCode", "reason")),
         "restarted": Action("runs again after it died", ("restarts",)),
         "gave up": Action("died too often in a row and is left alone", ("failures",)),
     },

@@ -4,10 +4,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 NETWORK_FILES = ("/etc/hosts", "/etc/resolv.conf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """`machine` as uname(1) has it, `version` is major and minor."""
+
+    machine: str = ""
+    version: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryKill:
+    """The kernel killed a process for want of memory.
+
+    `limit` is the one that it had reached, in bytes; None: it was the host that had none left.
+    """
+
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +48,17 @@ class HostFacts:
     `devices` maps each device path that the plugin's settings name to the nodes found there (a
     directory yields every device beneath it). `thermal_throttle` are the CPUs' files of that name,
     which are hidden from plugins. `network_files` are those of the host's name resolution that
-    exist. `log_fifos` is the host's directory of a real dockerd's log fifos, `metrics_socket` where the
-    engine's metrics are served for this plugin; "" if the plugin is to have none.
+    exist. `swap_accounted` says that swap can be limited as well as memory. `log_fifos` is the
+    host's directory of a real dockerd's log fifos, `metrics_socket` where the engine's metrics are
+    served for this plugin; "" if the plugin is to have none.
     """
 
     devices: dict[str, tuple[DeviceNode, ...]]
     thermal_throttle: tuple[str, ...] = ()
     network_files: tuple[str, ...] = NETWORK_FILES
     cgroup_v2: bool = False
+    swap_accounted: bool = False
+    kernel: Kernel = field(default_factory=Kernel)
     log_fifos: str = ""
     metrics_socket: str = ""
 

@@ -97,6 +97,14 @@ class Bundle:
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 
+    def read_cgroup(self) -> str | None:
+        """Return the control group that the spec names, None if there is nothing readable."""
+        try:
+            spec = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            return str(spec["linux"]["cgroupsPath"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
     def read_exit_status(self) -> int | None:
         """Return the exit status that conmon left, None if it left none."""
         try:

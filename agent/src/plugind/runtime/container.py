@@ -13,7 +13,8 @@ import os
 import signal
 
 from plugind import errors, log
-from plugind.host import pidfd
+from plugind.host import cgroups, pidfd
+from plugind.model.facts import MemoryKill
 from plugind.runtime import bundle as bundle_
 from plugind.runtime import console as console_
 from plugind.runtime import oci as oci_
@@ -81,6 +82,11 @@ class OciContainer:
     def signal(self, number: int) -> bool:
         """Send a signal to the first process; False if it has ended."""
         return self._fd is not None and pidfd.send_signal(self._fd, number)
+
+    def memory_kill(self) -> MemoryKill | None:
+        """Return whether one of its processes was killed for want of memory; until `delete`."""
+        group = self._bundle.read_cgroup()
+        return None if group is None else cgroups.read_memory_kill(group)
 
     async def delete(self) -> None:
         """Remove what the runtime keeps of an exited container. Safe to call twice."""

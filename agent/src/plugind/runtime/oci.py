@@ -15,6 +15,7 @@ from typing import Any
 from plugind import errors, log
 from plugind.host import proc
 
+_NO_SECCOMP = "see `plugind doctor`, and [confinement] seccomp in plugind.toml"
 _MESSAGE = re.compile(r'msg="((?:[^"\\]|\\.)*)"')
 #: A healthy runtime takes 10 to 100 ms; minutes mean a hanging mount below it.
 _TIMEOUT = 60.0
@@ -84,7 +85,13 @@ class Oci:
 
 
 def complaint(output: str) -> str:
-    """Return the last error in a runtime's output: plain text, or `msg` of its log lines."""
+    """Return the last error in a runtime's output, with what to do about it where we know."""
+    text = _last_error(output)
+    return f"{text} ({_NO_SECCOMP})" if "seccomp" in text.lower() else text
+
+
+def _last_error(output: str) -> str:
+    """Return plain text, or `msg` of a runtime's log lines."""
     messages = _MESSAGE.findall(output)
     if messages:
         text: str = messages[-1]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Copyright: plugind.engine contributors
-"""The OCI runtime spec of a one-off container: Docker's default container, but for seccomp.
+"""The OCI runtime spec of a one-off container: Docker's default container.
 
     container_spec(container, place) -> dict, ready for config.json in a bundle
 
@@ -18,7 +18,10 @@ from typing import Any
 
 from plugind.model.containers.container import Container
 from plugind.model.containers.mounts import BIND, TMPFS, VOLUME, ContainerMount
+from plugind.model.facts import Kernel
+from plugind.model.seccomp import Seccomp
 from plugind.spec import defaults
+from plugind.spec import seccomp as seccomp_
 
 #: Docker's options for a tmpfs that says nothing else.
 _TMPFS = ("noexec", "nosuid", "nodev")
@@ -39,7 +42,8 @@ class Place:
     """What was prepared on the host.
 
     `files` maps paths in the container to files on the host, `volumes` the targets of volumes to
-    where they are mounted. `masked` are paths to hide besides the usual ones.
+    where they are mounted. `masked` are paths to hide besides the usual ones. `seccomp` is the choice
+    of profile, `kernel` what it is resolved for.
     """
 
     rootfs: PurePath
@@ -47,12 +51,15 @@ class Place:
     files: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, str] = field(default_factory=dict)
     masked: tuple[str, ...] = ()
+    seccomp: Seccomp = field(default_factory=Seccomp)
+    kernel: Kernel = field(default_factory=Kernel)
 
 
 def container_spec(container: Container, place: Place) -> dict[str, Any]:
     """Return the runtime spec of `container`."""
     process = container.process
     own_network = container.network != "host"
+    rules = seccomp_.compute_filter(place.seccomp, defaults.CAPABILITIES, place.kernel)
     return {
         "ociVersion": defaults.OCI_VERSION,
         "hostname": process.hostname,
@@ -79,6 +86,7 @@ def container_spec(container: Container, place: Place) -> dict[str, Any]:
             "resources": {"devices": defaults.device_rules()},
             "maskedPaths": [*defaults.MASKED_PATHS, *place.masked],
             "readonlyPaths": list(defaults.READONLY_PATHS),
+            **({"seccomp": rules} if rules else {}),
         },
     }
 

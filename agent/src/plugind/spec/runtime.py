@@ -2,10 +2,10 @@
 # Copyright: plugind.engine contributors
 """The OCI runtime spec of a plugin, as Docker Engine makes it (moby `plugin/v2`), mended.
 
-    runtime_spec(plugin, dirs, facts) -> dict, ready for config.json in a bundle
+    runtime_spec(plugin, dirs, facts, confinement) -> dict, ready for config.json in a bundle
 
 Mended on purpose: `user` is honoured; devices come from the settings, where `set` put them; the
-cgroup has an absolute path. Mounts are in mounts.py.
+cgroup has an absolute path; seccomp and limits are there, by policy. Mounts are in mounts.py.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from plugind import errors
 from plugind.model import config as config_
 from plugind.model import facts as facts_
 from plugind.model import plugin as plugin_
-from plugind.spec import defaults, mounts
+from plugind.model.confinement import Confinement
+from plugind.spec import defaults, mounts, seccomp
+
+#: In microseconds: what is left of a plugin's share comes back after so long. The kernel's default.
+_CPU_PERIOD = 100_000
 
 
 def runtime_spec(
-    plugin: plugin_.Plugin, dirs: facts_.PluginDirs, facts: facts_.HostFacts
+    plugin: plugin_.Plugin,
+    dirs: facts_.PluginDirs,
+    facts: facts_.HostFacts,
+    confinement: Confinement,
 ) -> dict[str, Any]:
     """Return the runtime spec of `plugin`; System names what it lacks."""
     config = plugin.config
@@ -28,10 +35,16 @@ def runtime_spec(
         "cgroupsPath": f"{defaults.CGROUP_PARENT}/{plugin.id}",
         "namespaces": [{"type": name} for name in _namespaces(config)],
         "devices": [_device(node) for node in _nodes(plugin, facts)],
-        "resources": _resources(plugin, facts),
+        "resources": {
+            "devices": _device_rules(plugin, facts),
+            **_limits(confinement, swap=facts.swap_accounted),
+        },
         "maskedPaths": [*defaults.MASKED_PATHS, *facts.thermal_throttle],
         "readonlyPaths": list(defaults.READONLY_PATHS),
     }
+    bounding = _capabilities(config)["bounding"]
+    if rules := seccomp.compute_filter(confinement.seccomp, bounding, facts.kernel):
+        linux["seccomp"] = rules
     if config.propagated_mount:
         linux["rootfsPropagation"] = "rshared"
     return {
@@ -108,12 +121,26 @@ def _device(node: facts_.DeviceNode) -> dict[str, Any]:
     }
 
 
-def _resources(plugin: plugin_.Plugin, facts: facts_.HostFacts) -> dict[str, Any]:
-    """Return the cgroup's settings: device rules only; there are no limits of its own here."""
+def _device_rules(plugin: plugin_.Plugin, facts: facts_.HostFacts) -> list[dict[str, Any]]:
     rules = defaults.device_rules()
     if plugin.config.allow_all_devices:
         rules = [{"allow": True, "access": "rwm"}]
     rules += [
         defaults.device_rule(node.type, node.major, node.minor) for node in _nodes(plugin, facts)
     ]
-    return {"devices": rules}
+    return rules
+
+
+def _limits(confinement: Confinement, *, swap: bool) -> dict[str, Any]:
+    """Return the cgroup's limits; `swap`: the host can limit it, so that it is no way around."""
+    limits: dict[str, Any] = {}
+    if confinement.memory:
+        limits["memory"] = {"limit": confinement.memory}
+        if swap:
+            # Memory and swap together: none of it may be swap.
+            limits["memory"]["swap"] = confinement.memory
+    if confinement.cpus:
+        limits["cpu"] = {"quota": round(confinement.cpus * _CPU_PERIOD), "period": _CPU_PERIOD}
+    if confinement.pids:
+        limits["pids"] = {"limit": confinement.pids}
+    return limits

@@ -40,6 +40,83 @@ def test_a_degraded_agent_fails_and_a_failing_plugin_warns(tmp_path: Path) -> No
     ]
 
 
+CONFINED = {"Seccomp": "default", "Memory": 0, "CPUs": 0.0, "Pids": 0}
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({}, "seccomp default, no limits"),
+        ({"Memory": 64 << 20}, "seccomp default, memory 64 MiB"),
+        (
+            {"Seccomp": "unconfined", "CPUs": 1.5, "Pids": 9},
+            "seccomp unconfined, 1.5 processors, 9 ",
+        ),
+    ],
+)
+def test_confinement_in_words(own: dict[str, Any], words: str) -> None:
+    assert doctor.describe_confinement({**CONFINED, **own}).startswith(words)
+
+
+def test_what_confines_plugins_is_told_and_what_is_different_for_one(tmp_path: Path) -> None:
+    status = {"Runtime": ["runc"], "Confinement": {**CONFINED, "Seccomp": "unconfined"}}
+    answers = {
+        ("GET", "/plugind/version"): (200, {**VERSION, "Confinement": status["Confinement"]}),
+        ("GET", "/plugind/plugins"): (
+            200,
+            [
+                {"Name": "a:latest", "Status": status},
+                {"Name": "b:latest", "Status": {**status, "Confinement": {**CONFINED, "Pids": 9}}},
+            ],
+        ),
+    }
+    with unixhttp.serve(tmp_path / "s", answers):
+        options = argparse.Namespace(socket=str(tmp_path / "s"))
+        found = [finding.text for finding in doctor.check_confinement(options)]
+    assert found[:2] == [
+        "plugins are confined by seccomp unconfined, no limits",
+        "plugin b:latest by seccomp default, 9 processes",
+    ]
+
+
+def test_an_agent_that_does_not_know_or_answer_is_not_judged_by_it(tmp_path: Path) -> None:
+    options = argparse.Namespace(socket=str(tmp_path / "s"))
+    assert not list(doctor.check_confinement(options))
+    answers = {
+        ("GET", "/plugind/version"): (200, VERSION),
+        ("GET", "/plugind/plugins"): (200, []),
+    }
+    with unixhttp.serve(tmp_path / "s", answers):
+        assert not list(doctor.check_confinement(options))
+
+
+def test_limits_need_their_controllers() -> None:
+    every = [{**CONFINED, "Memory": 1 << 30}, {**CONFINED, "Pids": 1}]
+    assert not list(doctor.judge_limits([CONFINED], set(), swap=False))
+    assert not list(doctor.judge_limits(every, {"memory", "pids"}, swap=True))
+    found = list(doctor.judge_limits(every, {"cpu", "memory"}, swap=False))
+    assert [finding.level for finding in found] == [doctor.FAIL, doctor.WARN]
+    assert "controller pids" in found[0].text
+    assert "cgroup_enable=pids" in found[0].advice
+    assert "swap" in found[1].text
+
+
+@pytest.mark.parametrize(
+    ("features", "version", "levels"),
+    [
+        ('{"linux": {"seccomp": {"enabled": true}}}', "", [doctor.OK]),
+        ('{"linux": {"seccomp": {"enabled": false}}}', "libseccomp: 2.5", [doctor.FAIL]),
+        ("unknown command", "crun 1.8\n+SYSTEMD +SECCOMP", [doctor.OK]),
+        ("unknown command", "runc 0.9", []),
+        ('{"linux": null}', "", []),
+    ],
+)
+def test_what_a_runtime_says_of_seccomp(features: str, version: str, levels: list[str]) -> None:
+    found = list(doctor.judge_seccomp("/usr/bin/runc", features, version))
+    assert [finding.level for finding in found] == levels
+    assert all("unconfined" in f.advice for f in found if f.level == doctor.FAIL)
+
+
 def test_an_agent_that_does_not_answer_is_a_warning(tmp_path: Path) -> None:
     options = argparse.Namespace(socket=str(tmp_path / "absent"))
     [finding] = doctor.check_agent(options)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,12 @@ def test_what_is_there_is_found(tmp_path: Path) -> None:
     )
     assert found.network_files == ("/etc/hosts",)
     assert found.cgroup_v2
+
+
+def test_the_kernel_is_this_one() -> None:
+    found = facts.kernel()
+    assert found.machine == os.uname().machine
+    assert os.uname().release.startswith("{}.{}".format(*found.version))
 
 
 def test_devices_of_the_settings() -> None:

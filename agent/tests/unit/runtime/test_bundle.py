@@ -81,3 +81,11 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(errors.System, match=r'cannot (write|remove) bundle ".*/bundles/abc"'):
         bundle.Bundle(run=tmp_path / "run", id="abc").write({})
+
+
+def test_the_control_group_is_the_one_of_the_spec(box: bundle.Bundle) -> None:
+    assert box.read_cgroup() is None
+    box.write({"linux": {"cgroupsPath": "/plugind/abc"}})
+    assert box.read_cgroup() == "/plugind/abc"
+    box.write({"linux": None})
+    assert box.read_cgroup() is None

@@ -45,6 +45,15 @@ async def test_commands_are_one_to_one(tools: oci.Oci, tmp_path: Path) -> None:
     ]
 
 
+def test_a_runtime_without_seccomp_is_told_with_what_to_do() -> None:
+    said = oci.complaint("seccomp: config provided but seccomp not supported")
+    assert said == (
+        "seccomp: config provided but seccomp not supported "
+        "(see `plugind doctor`, and [confinement] seccomp in plugind.toml)"
+    )
+    assert oci.complaint("no space left") == "no space left"
+
+
 async def test_a_container_that_is_gone_was_deleted(tools: oci.Oci, tmp_path: Path) -> None:
     fails = "echo 'level=error msg=\"Failed to remove cgroup\"' >&2; exit 1"
     (tmp_path / "script").write_text(fails)

@@ -7,6 +7,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
+from plugind.model.facts import Kernel
+from plugind.model.seccomp import Seccomp
 from plugind.spec import container as spec_
 from plugind.spec import defaults
 from unit.model.containers.test_container import ID, make
@@ -21,6 +23,7 @@ def spec(user: spec_.UserIds | None = None, **body: Any) -> dict[str, Any]:
         files=FILES,
         volumes={"/a": "/volumes/v/_data"},
         masked=("/sys/x",),
+        kernel=Kernel(machine="x86_64", version=(6, 1)),
     )
     return spec_.container_spec(make(**body), place)
 
@@ -47,6 +50,14 @@ def test_dockers_default_container() -> None:
     assert made["linux"]["readonlyPaths"] == list(defaults.READONLY_PATHS)
     assert namespaces(made) == {"mount", "network", "uts", "pid", "ipc"}
     assert made["linux"]["resources"]["devices"][0] == {"allow": False, "access": "rwm"}
+
+
+def test_seccomp_is_the_default_profile_or_the_one_that_was_chosen() -> None:
+    rules = spec()["linux"]["seccomp"]
+    assert rules["defaultAction"] == "SCMP_ACT_ALLOW"
+    assert "SCMP_ARCH_X32" in rules["architectures"]
+    place = spec_.Place(rootfs=PurePosixPath("/c"), seccomp=Seccomp(name="unconfined"))
+    assert "seccomp" not in spec_.container_spec(make(), place)["linux"]
 
 
 def test_the_hosts_network_is_no_namespace() -> None:

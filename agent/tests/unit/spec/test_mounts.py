@@ -16,6 +16,7 @@ from plugind.model import facts as facts_
 from plugind.model import plugin as plugin_
 from plugind.model import settings as settings_
 from plugind.model.config import PluginMount
+from plugind.model.confinement import Confinement
 from plugind.model.digest import Digest
 from plugind.spec import runtime
 
@@ -50,7 +51,7 @@ def make(
         config_digest=NOTHING,
         manifest_digest=NOTHING,
     )
-    return runtime.runtime_spec(plugin, DIRS, host or facts())
+    return runtime.runtime_spec(plugin, DIRS, host or facts(), Confinement())
 
 
 def destinations(spec: dict[str, Any]) -> list[str]:

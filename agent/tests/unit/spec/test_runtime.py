@@ -18,7 +18,9 @@ from plugind.model import facts as facts_
 from plugind.model import plugin as plugin_
 from plugind.model import settings as settings_
 from plugind.model.config import PluginDevice
+from plugind.model.confinement import Confinement
 from plugind.model.digest import Digest
+from plugind.model.seccomp import Seccomp
 from plugind.spec import runtime
 
 ID = "ab" * 32
@@ -60,6 +62,7 @@ def make(
     *,
     settings: settings_.Settings | None = None,
     host: facts_.HostFacts | None = None,
+    confinement: Confinement | None = None,
     **config: Any,
 ) -> dict[str, Any]:
     """The spec of a plugin whose config has the given fields."""
@@ -72,7 +75,7 @@ def make(
         config_digest=NOTHING,
         manifest_digest=NOTHING,
     )
-    return runtime.runtime_spec(plugin, DIRS, host or facts())
+    return runtime.runtime_spec(plugin, DIRS, host or facts(), confinement or Confinement())
 
 
 def namespaces(spec: dict[str, Any]) -> list[str]:
@@ -97,10 +100,26 @@ def test_process_is_root_without_terminal_limits_or_profiles() -> None:
         assert absent not in process
 
 
-def test_no_seccomp_and_no_limits_but_for_devices() -> None:
-    linux = make()["linux"]
-    assert "seccomp" not in linux
-    assert set(linux["resources"]) == {"devices"}
+def test_no_limits_but_for_devices_unless_they_are_set() -> None:
+    assert set(make()["linux"]["resources"]) == {"devices"}
+    limits = Confinement(memory=64 << 20, cpus=1.5, pids=7)
+    made = make(confinement=limits)["linux"]["resources"]
+    assert made["memory"] == {"limit": 64 << 20}
+    assert made["cpu"] == {"quota": 150_000, "period": 100_000}
+    assert made["pids"] == {"limit": 7}
+    swap = make(confinement=limits, host=facts(swap_accounted=True))["linux"]["resources"]
+    assert swap["memory"] == {"limit": 64 << 20, "swap": 64 << 20}, "none of it may be swap"
+
+
+def test_seccomp_allows_what_was_granted() -> None:
+    def denied(**more: Any) -> set[str]:
+        rules = make(**more)["linux"]["seccomp"]["syscalls"]
+        return {name for rule in rules for name in rule["names"]}
+
+    assert {"keyctl", "mount", "reboot"} <= denied()
+    assert not {"keyctl", "mount"} & denied(capabilities=("CAP_SYS_ADMIN",))
+    unconfined = Confinement(seccomp=Seccomp(name="unconfined"))
+    assert "seccomp" not in make(confinement=unconfined)["linux"]
 
 
 def test_the_cgroup_does_not_depend_on_the_agents_own() -> None:
@@ -289,7 +308,7 @@ def test_real_configs_make_a_spec(path: Path) -> None:
         manifest_digest=NOTHING,
     )
     host = facts(devices={device.path: (FUSE,) for device in devices if device.path})
-    spec = runtime.runtime_spec(plugin, DIRS, host)
+    spec = runtime.runtime_spec(plugin, DIRS, host, Confinement())
     assert json.loads(json.dumps(spec)) == spec
     assert spec["process"]["args"][: len(parsed.entrypoint or ())] == list(parsed.entrypoint or ())
     assert all(mount["source"] for mount in spec["mounts"])

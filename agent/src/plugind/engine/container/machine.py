@@ -21,6 +21,7 @@ from plugind.host import (
     rootfs,
     users,
 )
+from plugind.model.facts import Kernel
 from plugind.model.mountpoint import Mountpoint
 from plugind.model.settings import Settings
 from plugind.spec.container import UserIds
@@ -71,6 +72,10 @@ class ContainerMachine:
     def masked_paths(self) -> tuple[str, ...]:
         """Return the CPUs' thermal files."""
         return facts.gather_facts(Settings()).thermal_throttle
+
+    def kernel(self) -> Kernel:
+        """Return what this machine's kernel is."""
+        return facts.kernel()
 
     def prepare_source(self, path: str, *, create: bool) -> None:
         """Check that the source of a bind exists, or make it a directory."""

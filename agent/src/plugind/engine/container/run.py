@@ -83,6 +83,8 @@ async def _start(engine: Engine, entry: ContainerEntry) -> None:
         | {"/etc/resolv.conf": str(dirs.file("resolv.conf"))},
         volumes=volumes,
         masked=await asyncio.to_thread(box.host.masked_paths),
+        seccomp=engine.options.confinement.general.seccomp,
+        kernel=box.host.kernel(),
     )
     spec = spec_.container_spec(container, place)
     await _run(engine, entry, spec)

@@ -17,8 +17,11 @@ import shutil
 from plugind import checkpoint, errors, log
 from plugind.engine import ending, logs, metrics, ports
 from plugind.engine.context import Engine, Entry
+from plugind.model.confinement import format_size
 from plugind.model.plugin import Plugin
 from plugind.spec import runtime as spec_runtime
+
+_SIGKILLED = 137
 
 
 async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
@@ -31,7 +34,8 @@ async def start(engine: Engine, entry: Entry, *, deadline: float) -> None:
     dirs = engine.dirs(plugin.id)
     await forgotten(entry)
     facts = await asyncio.to_thread(engine.host.prepare, plugin, dirs)
-    spec = spec_runtime.runtime_spec(plugin, dirs, facts)
+    confinement = engine.options.confinement.of(plugin.name)
+    spec = spec_runtime.runtime_spec(plugin, dirs, facts, confinement)
     log_path = engine.log_path(plugin.id)
     log_start = log_size(engine, plugin.id)
     try:
@@ -58,6 +62,17 @@ async def last_lines(engine: Engine, plugin_id: str, log_start: int) -> tuple[st
     path, count = engine.log_path(plugin_id), engine.options.error_lines
     lines = await asyncio.to_thread(logs.last_lines, path, log_start, count)
     return tuple(engine.redact(line) for line in lines)
+
+
+def describe_kill(container: ports.Container, status: int | None) -> str:
+    """Return what the kernel killed in a plugin that has ended with `status`, "" for nothing."""
+    kill = container.memory_kill()
+    if kill is None:
+        return ""
+    who = "killed" if status == _SIGKILLED else "one of its processes was killed"
+    if kill.limit is None:
+        return f"{who}: the host was out of memory"
+    return f"{who}: out of its memory limit of {format_size(kill.limit)}"
 
 
 def connect(engine: Engine, entry: Entry) -> None:
@@ -132,9 +147,10 @@ async def _wait_listening(
         socket = plugin.config.interface.socket
         if exited.done():
             status = exited.result()
+            why = describe_kill(container, status)
             raise errors.PluginFailed(
                 f"cannot enable plugin {plugin.name}: its process exited with status {status} "
-                f"before it listened on {socket}",
+                f"before it listened on {socket}" + (f" ({why})" if why else ""),
                 exit_status=status,
                 last_lines=lines,
             ) from None

@@ -61,8 +61,10 @@ async def _until_exit(engine: Engine, entry: Entry) -> None:
     entry.failures = 1 if lived >= engine.options.restart.healthy_after else entry.failures + 1
     entry.advance(Trigger.EXITED)
     status = "unknown" if entry.last_exit is None else str(entry.last_exit)
-    log.error("plugin died", plugin=entry.plugin.id, status=status)
-    engine.events.plugin("died", entry.plugin, exitCode=status)
+    entry.last_error = why = launch.describe_kill(container, entry.last_exit)
+    log.error(f"plugin died{why and ': '}{why}", plugin=entry.plugin.id, status=status)
+    reason = {"reason": why} if why else {}
+    engine.events.plugin("died", entry.plugin, exitCode=status, **reason)
     try:
         await launch.stop(engine, entry)
     except (errors.PlugindError, OSError) as exc:

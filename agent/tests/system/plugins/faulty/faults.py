@@ -11,6 +11,7 @@
     METHOD-error        the call fails, for example mount-error or get-error
     hold:METHOD:S       the call takes S seconds
     crash-on:METHOD     the process dies in the middle of the call, with status 13
+    eat:METHOD          the process takes all the memory that it can get
     crash-once:METHOD   the same, but only the first time in the life of the volumes
 
 METHOD is one of create get list path remove mount unmount; its case does not matter. Several faults are
@@ -59,7 +60,7 @@ def parse_one(word: str) -> Fault:
         return Fault(found[1], number=float(found[2]))
     if found := re.fullmatch(f"({method})-error", word):
         return Fault("error", found[1])
-    if found := re.fullmatch(f"(crash-on|crash-once):({method})", word):
+    if found := re.fullmatch(f"(crash-on|crash-once|eat):({method})", word):
         return Fault(found[1], found[2])
     if found := re.fullmatch(rf"hold:({method}):(\d+(?:\.\d+)?)", word):
         return Fault("hold", found[1], float(found[2]))
@@ -121,6 +122,13 @@ def crash(driver: Faulty, fault: Fault) -> None:
     os._exit(CRASHED)
 
 
+def eat(driver: Faulty, fault: Fault) -> None:
+    complain(f"eating memory on purpose in {fault.method}")
+    eaten = []
+    while True:
+        eaten.append(bytearray(1 << 20))
+
+
 def crash_once(driver: Faulty, fault: Fault) -> None:
     mark = driver.root / f".crashed-{fault.method}"
     if not mark.exists():
@@ -132,6 +140,7 @@ EFFECTS: dict[str, Callable[[Faulty, Fault], None]] = {
     "error": fail,
     "hold": hold,
     "crash-on": crash,
+    "eat": eat,
     "crash-once": crash_once,
 }
 
