@@ -29,7 +29,11 @@ ANSIBLE = Path(sys.executable).parent / "ansible-playbook"
 PLUGIN = "examples/localdir"
 # Settings in every way that there is, for the second run.
 OTHERWISE = {
-    "agent_options": {"daemon": {"log_level": "debug"}, "publish": {"podman_timeout": 60}},
+    "agent_options": {
+        "confinement": {"pids": 500, "plugins": {"survivor": {"memory": "256m"}}},
+        "daemon": {"log_level": "debug"},
+        "publish": {"podman_timeout": 60},
+    },
     "agent_facts": True,
     "agent_publish_docker": True,
     "agent_publish_podman": True,
