@@ -100,7 +100,7 @@ def _read_docstring(docstring: str) -> dict[str, dict[str, tuple[str, str]]]:
             if head[2]:
                 last = head[2]
                 tables[name][last] = ("", "")
-        elif inner := re.fullmatch(r'("[^"]+" = \[.*?\])(?:\s+(.*))?', line):
+        elif inner := re.fullmatch(r'("[^"]+" = (?:\[.*?\]|\{.*?\}))(?:\s+(.*))?', line):
             tables[name][last] = (inner[1], inner[2] or "")
         elif pair := re.fullmatch(r"(\w+) = (\[.*?\]|\".*?\"|\S+)(?:\s+(.*))?", line):
             last = pair[1]
