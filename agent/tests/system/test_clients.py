@@ -81,11 +81,17 @@ CRUN = """
 import sys
 from pathlib import Path
 from support import daemon
-with daemon.run(Path(sys.argv[1]), {"runtime-binary": "crun"}) as agent:
+limits = {"confinement-memory": "256m", "confinement-cpus": "1.5", "confinement-pids": "100"}
+with daemon.run(Path(sys.argv[1]), {"runtime-binary": "crun", **limits}) as agent:
     agent.cli("plugin", "create", "localdir", sys.argv[2])
     agent.cli("plugin", "enable", "localdir")
     agent.cli("volume", "create", "-d", "localdir", "data")
     print(agent.verb("exec", "localdir", "ls", "/data"))
+    print(agent.verb("exec", "localdir", "grep", "Seccomp:", "/proc/self/status"))
+    group = f"plugind/{agent.plugin('localdir')['Id']}/memory."
+    for limit in (f"memory/{group}limit_in_bytes", f"{group}max"):
+        if Path("/sys/fs/cgroup", limit).exists():
+            print("limit", Path("/sys/fs/cgroup", limit).read_text())
     agent.cli("load", "-i", sys.argv[3])
     for command in (["ls", "/d"], ["nosuch"], ["/etc"], ["sh", "-c", "exit 3"]):
         done = agent.docker("run", "--rm", "-v", "data:/d", "busybox", *command)
@@ -111,6 +117,8 @@ def test_crun_by_option(tmp_path: Path, localdir: Path, archive: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "data" in done.stdout
+    assert "Seccomp:\t2\n" in done.stdout
+    assert f"limit {256 << 20}\n" in done.stdout
     ended = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("ended")]
     assert ended == ["0", "127", "126", "3"]
 
