@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol
 
 from plugind import errors, log
 
-CHUNK = 256 << 10
+CHUNK = 1 << 20
 MAX_RESUMES = 3
 
 

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from plugind import errors
+from plugind.host import memory
 from plugind.model.digest import Digest
 from plugind.store import rootdir, tarentry, untar
 from plugind.store.content import ContentStore
@@ -106,9 +107,10 @@ class LayerWriter:
 
     def _run(self) -> None:
         try:
-            for piece in self._pipe:
-                self._hash.update(piece)
-                self._ingest.write(self._gzip.compress(piece))
+            with memory.kept():
+                for piece in self._pipe:
+                    self._hash.update(piece)
+                    self._ingest.write(self._gzip.compress(piece))
         except BaseException as exc:  # noqa: BLE001 - it is raised again in the caller's thread
             self._pipe.fail(exc)
 

@@ -22,7 +22,7 @@ from plugind import errors
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_ZSTD = b"\x2a\x4d\x18"  # after a first byte 50 to 5f
-_PIECE = 1024 * 1024
+_PIECE = 2 * 1024 * 1024
 # A zstd block of 4 bytes can hold 128 KiB, and zstandard hands out all that a piece of input holds:
 # this bounds it by 32 MiB at a time.
 _ZSTD_INPUT = 1024

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 
 from plugind import errors
+from plugind.host import memory
 from plugind.model.digest import Digest
 from plugind.model.manifest import Descriptor
 from plugind.store import untar
@@ -110,9 +111,10 @@ class _Stages:
             self.fail(cause)
 
     def _inflate(self) -> None:
-        for chunk in decompress(self._counted()):
-            self._hash.update(chunk)
-            self._plain.put(chunk)
+        with memory.kept():
+            for chunk in decompress(self._counted()):
+                self._hash.update(chunk)
+                self._plain.put(chunk)
         self._plain.close()
 
     def _counted(self) -> Iterator[bytes]:

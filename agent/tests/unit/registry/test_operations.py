@@ -375,4 +375,4 @@ def test_the_url_of_a_call() -> None:
 
 
 def test_chunks_are_what_the_engine_expects() -> None:
-    assert transfer.CHUNK == 256 << 10
+    assert transfer.CHUNK == 1 << 20
