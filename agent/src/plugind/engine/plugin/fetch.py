@@ -109,13 +109,22 @@ async def fetch_and_extract(
     """Bring every layer to `rootfs`, in manifest order, and every blob into the store."""
     announce(resolved, progress)
     diff_ids = resolved.config.diff_ids or ()
-    for position, layer in enumerate(resolved.manifest.layers):
-        diff_id = diff_ids[position] if len(diff_ids) == len(resolved.manifest.layers) else None
-        with _named(layer):
-            await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
-        checkpoint.checkpoint("pull:after-layer")
-    await asyncio.to_thread(engine.content.put, resolved.config_raw)
-    await asyncio.to_thread(engine.content.put, resolved.manifest.raw)
+    # They wait for the disk several times, and meanwhile the layers come in.
+    documents = asyncio.ensure_future(asyncio.to_thread(_put_documents, engine, resolved))
+    try:
+        for position, layer in enumerate(resolved.manifest.layers):
+            diff_id = diff_ids[position] if len(diff_ids) == len(resolved.manifest.layers) else None
+            with _named(layer):
+                await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
+            checkpoint.checkpoint("pull:after-layer")
+    finally:
+        await ending.wait_done(documents)
+    documents.result()
+
+
+def _put_documents(engine: Engine, resolved: Resolved) -> None:
+    engine.content.put(resolved.config_raw)
+    engine.content.put(resolved.manifest.raw)
 
 
 @contextlib.contextmanager
