@@ -41,7 +41,7 @@ class FakeProcess:
         self.id = id
         self.env = dict(entry.split("=", 1) for entry in spec["process"]["env"])
         self.binds = {m["destination"]: m["source"] for m in spec["mounts"] if m["type"] == "bind"}
-        self.memory_kill: MemoryKill | None = None
+        self.memory_kill = host.memory_kill
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.log_path = log_path
         self._log = self._open_log()
@@ -102,6 +102,7 @@ class FakeHost:
         self.volumes: dict[str, dict[str, dict[str, Any]]] = {}
         self.behaviours: dict[str, str] = {}
         self.starts: list[str] = []
+        self.memory_kill: MemoryKill | None = None  # what befalls those that start from now on
         self.refused_adoptions = 0  # how many are still to fail
 
     def kill(

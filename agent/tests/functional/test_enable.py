@@ -12,6 +12,7 @@ from plugind import errors
 from plugind.engine import describe, lookup
 from plugind.engine.plugin import enable
 from plugind.engine.volume import volumes
+from plugind.model.facts import MemoryKill
 from plugind.model.lifecycle import PluginState
 from plugind.model.plugin import Plugin
 from support import content, invariants
@@ -108,6 +109,15 @@ async def test_one_that_exits_is_reported_at_once_with_its_last_words(world: Wor
     assert (caught.value.exit_status, len(caught.value.last_lines)) == (3, 2)
     assert_stopped(world, plugin)
     assert await world.actions() == ["plugin pull"]
+
+
+async def test_one_that_is_killed_for_want_of_memory_is_reported_as_such(world: World) -> None:
+    plugin = await prepared(world, "exit=137")
+    world.host.memory_kill = MemoryKill(limit=64 << 20)
+    words = r"status 137 before it listened .* \(killed: out of its memory limit of 64 MiB\)"
+    with pytest.raises(errors.PluginFailed, match=words):
+        await enable.enable(world.engine, "toy", timeout=600)
+    assert_stopped(world, plugin)
 
 
 async def test_only_the_last_start_is_quoted(world: World) -> None:

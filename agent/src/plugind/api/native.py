@@ -17,10 +17,12 @@ from plugind.model.plugin import Plugin
 
 async def version(call: Call) -> web.Response:
     """Say which agent this is, whether it is degraded, and what confines plugins."""
+    policy = call.engine.options.confinement
     shown = {
         "Version": call.server.version,
         "Degraded": call.engine.degraded,
-        "Confinement": call.engine.options.confinement.general.to_json(),
+        "Confinement": policy.general.to_json(),
+        "ConfinedPlugins": sorted(policy.plugins),
     }
     return wire.json_response(shown)
 

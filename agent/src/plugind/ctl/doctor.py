@@ -123,6 +123,12 @@ def check_confinement(options: argparse.Namespace) -> Iterator[Finding]:
         if own != general:
             every.append(own)
             yield Finding(OK, f"plugin {plugin['Name']} by {describe_confinement(own)}")
+    names = {plugin["Name"] for plugin in plugins}
+    known = names | {name.rpartition(":")[0] for name in names}
+    for name in sorted(set(version["ConfinedPlugins"]) - known):
+        yield Finding(
+            WARN, f"[confinement.plugins] names {name}, and no plugin is called so", "plugind ls"
+        )
     yield from judge_limits(every, _controllers(), swap=cgroups.swap_is_accounted())
     if any(one["Seccomp"] != UNCONFINED for one in every):
         runtime = next((p["Status"]["Runtime"][0] for p in plugins), "runc")

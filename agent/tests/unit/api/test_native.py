@@ -9,7 +9,7 @@ from plugind.api import access
 from support import served as served_
 
 TABLE = """
-GET plugind/version                            200  .Version=1.2.3  .Degraded=null
+GET plugind/version                            200  .Version=1.2.3  .Degraded=null  .Confinement.Seccomp=default
 GET plugind/plugins                            200  .1.Name=vieux/sshfs:latest  .1.Status.State=running
 GET plugind/plugins/vieux/sshfs                200  .Status.State=running
 GET plugind/plugins/nosuch                     404  .message=plugin "nosuch" not found

@@ -61,7 +61,14 @@ def test_confinement_in_words(own: dict[str, Any], words: str) -> None:
 def test_what_confines_plugins_is_told_and_what_is_different_for_one(tmp_path: Path) -> None:
     status = {"Runtime": ["runc"], "Confinement": {**CONFINED, "Seccomp": "unconfined"}}
     answers = {
-        ("GET", "/plugind/version"): (200, {**VERSION, "Confinement": status["Confinement"]}),
+        ("GET", "/plugind/version"): (
+            200,
+            {
+                **VERSION,
+                "Confinement": status["Confinement"],
+                "ConfinedPlugins": ["a", "b:latest", "c"],
+            },
+        ),
         ("GET", "/plugind/plugins"): (
             200,
             [
@@ -73,9 +80,10 @@ def test_what_confines_plugins_is_told_and_what_is_different_for_one(tmp_path: P
     with unixhttp.serve(tmp_path / "s", answers):
         options = argparse.Namespace(socket=str(tmp_path / "s"))
         found = [finding.text for finding in doctor.check_confinement(options)]
-    assert found[:2] == [
+    assert found[:3] == [
         "plugins are confined by seccomp unconfined, no limits",
         "plugin b:latest by seccomp default, 9 processes",
+        "[confinement.plugins] names c, and no plugin is called so",
     ]
 
 

@@ -312,5 +312,7 @@ def test_real_configs_make_a_spec(path: Path) -> None:
     assert json.loads(json.dumps(spec)) == spec
     assert spec["process"]["args"][: len(parsed.entrypoint or ())] == list(parsed.entrypoint or ())
     assert all(mount["source"] for mount in spec["mounts"])
+    denied = {name for rule in spec["linux"]["seccomp"]["syscalls"] for name in rule["names"]}
+    assert ("mount" in denied) is ("CAP_SYS_ADMIN" not in (parsed.capabilities or ()))
     for capability in parsed.capabilities or ():
         assert capability in spec["process"]["capabilities"]["effective"]
