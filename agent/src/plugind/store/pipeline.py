@@ -4,10 +4,9 @@
 
     caller's thread     feed(chunk): count, hash, write to ingest/ --.
                                                                      pipe
-    thread "inflate"    decompress, hash for the diff_id  <----------'
-                           `--------------------------------.
-                                                           pipe
-    thread "extract"    extract  <--------------------------'
+    thread "inflate"    decompress  <--------------------------------'
+                           |-- pipe -->  thread "extract"    extract
+                           `-- pipe -->  thread "hash"       hash for the diff_id
 
     finish: size and digest, then the blob is synced while the rest is extracted; then the stages' own
             errors, then the diff_id; then the blob is committed
@@ -47,7 +46,7 @@ class Cancelled(errors.Unavailable):
 
 
 class _Stages:
-    """The two threads behind the pipe, and what came of them."""
+    """The threads behind the pipe, and what came of them."""
 
     def __init__(
         self, what: str, root: Path, limits: Limits, diff_id: str | None, progress: OnProgress
@@ -61,9 +60,14 @@ class _Stages:
         self._cause: BaseException | None = None
         self._compressed = Pipe()
         self._plain = Pipe()
+        self._to_hash = Pipe()
         self._threads = [
             threading.Thread(target=self._guarded, args=(stage,), name=name, daemon=True)
-            for stage, name in ((self._inflate, "inflate"), (self._extract, "extract"))
+            for stage, name in (
+                (self._inflate, "inflate"),
+                (self._extract, "extract"),
+                (self._hash_plain, "hash"),
+            )
         ]
         for thread in self._threads:
             thread.start()
@@ -73,13 +77,13 @@ class _Stages:
         self._compressed.put(chunk)
 
     def fail(self, cause: BaseException) -> None:
-        """Stop both threads; the first cause stays."""
+        """Stop all threads; the first cause stays."""
         self._cause = self._cause or cause
-        self._compressed.fail(cause)
-        self._plain.fail(cause)
+        for pipe in (self._compressed, self._plain, self._to_hash):
+            pipe.fail(cause)
 
     def join(self) -> None:
-        """Wait for both threads."""
+        """Wait for all threads."""
         self._compressed.close()
         for thread in self._threads:
             thread.join()
@@ -114,9 +118,10 @@ class _Stages:
     def _inflate(self) -> None:
         with memory.kept():
             for chunk in decompress(self._counted()):
-                self._hash.update(chunk)
                 self._plain.put(chunk)
+                self._to_hash.put(chunk)
         self._plain.close()
+        self._to_hash.close()
 
     def _counted(self) -> Iterator[bytes]:
         done = 0
@@ -124,6 +129,10 @@ class _Stages:
             yield chunk
             done += len(chunk)
             self._progress(done)
+
+    def _hash_plain(self) -> None:
+        for chunk in self._to_hash:
+            self._hash.update(chunk)
 
     def _extract(self) -> None:
         untar.extract_chunks(self._plain, self._root, limits=self._limits)
