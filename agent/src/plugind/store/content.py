@@ -53,13 +53,6 @@ class Ingest:
         self.size += len(data)
         return len(data)
 
-    def sync(self) -> None:
-        """Make what was written so far durable, which leaves less to do for `commit`."""
-        try:
-            os.fsync(self._fd)
-        except OSError as exc:
-            raise errors.System(f'cannot write "{self._path}": {exc.strerror}') from exc
-
     def commit(self, expected: Digest | None = None) -> Digest:
         """Verify, make durable and publish the content; return its digest.
 
@@ -98,9 +91,6 @@ class Passing:
             self._hash.update(data)
             self.size += len(data)
             return len(data)
-
-        def sync(self) -> None:
-            """Nothing is kept, so there is nothing to do."""
 
         def commit(self, expected: Digest | None = None) -> Digest:
             """Verify the content; return its digest."""

@@ -8,8 +8,7 @@
                            |-- pipe -->  thread "extract"    extract
                            `-- pipe -->  thread "hash"       hash for the diff_id
 
-    finish: size and digest, then the blob is synced while the rest is extracted; then the stages' own
-            errors, then the diff_id; then the blob is committed
+    finish: size and digest, then the stages' own errors, then the diff_id; then the blob is committed
 
 Whatever fails, the first cause is raised and the blob is not committed; the half-extracted root is
 the caller's staging directory, and goes with it. isal, hashlib and the system calls release the
@@ -191,9 +190,8 @@ class LayerUnpacker:
     def finish(self) -> None:
         """Wait for the extraction, verify everything, commit the blob."""
         try:
-            require(self._layer, self._ingest.size, self._ingest.digest)
-            self._ingest.sync()  # while the last of it is extracted
             self._stages.join()
+            require(self._layer, self._ingest.size, self._ingest.digest)
             self._stages.finish(self._layer.digest)
             self._ingest.commit(self._layer.digest)
         finally:

@@ -9,7 +9,7 @@ import pytest
 
 from plugind import errors
 from plugind.model.digest import Digest
-from plugind.store.content import ContentStore, Ingest, Passing
+from plugind.store.content import ContentStore, Passing
 from plugind.store.layout import Layout
 
 MISSING = Digest.of(b"missing")
@@ -50,24 +50,6 @@ def test_a_wrong_digest_is_noticed_before_the_content_appears(
             ingest.commit(MISSING)
     assert content.digests() == set()
     assert os.listdir(layout.ingest) == []
-
-
-def test_an_ingest_synced_midway_goes_on(content: ContentStore) -> None:
-    with content.ingest() as ingest:
-        ingest.write(b"hel")
-        ingest.sync()
-        ingest.write(b"lo")
-        assert ingest.commit() == Digest.of(b"hello")
-
-
-def test_a_sync_that_fails_says_of_what(layout: Layout) -> None:
-    ends = os.pipe()  # which cannot be synced
-    try:
-        with pytest.raises(errors.System, match='cannot write "/x": Invalid argument'):
-            Ingest(layout, Path("/x"), ends[1]).sync()
-    finally:
-        for end in ends:
-            os.close(end)
 
 
 def test_an_abandoned_ingest_leaves_nothing(content: ContentStore, layout: Layout) -> None:
