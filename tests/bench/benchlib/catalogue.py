@@ -66,8 +66,8 @@ _CREATE_SMALL = (
 )
 _INSTALL = (
     "A pull of 100 MB is 0.55 s of processor time (dockerd and its unpigz: 1.4): 0.22 to decompress and hash, 0.22"
-    " to extract 3,200 files, more than half of it in the kernel, and the rest to take in, hash and keep the blob. After it"
-    " 0.1 s of syncing is left, and the start of the plugin, which dockerd hides in its sleep."
+    " to extract 3,200 files, more than half of it in the kernel, and the rest to take in, hash and keep the blob."
+    " After it 0.1 s of syncing is left, and the start of the plugin, which dockerd hides in its sleep."
 )
 _INSTALL_SMALL = (
     "About a third is the start of the plugin by conmon and runc, which dockerd hides in its sleep. The pull of 600"
