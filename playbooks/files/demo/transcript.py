@@ -172,7 +172,7 @@ def installing() -> Steps[str]:
         Do you grant the above permissions? [y/N] y
         <...>
         Installed plugin {name}""", answers={"[y/N] ": "y"},
-        remark="Installing and using a plugin: it asks for privileges, and we grant them")  # fmt: skip
+               remark="Installing and using a plugin: it asks for privileges, and we grant them")  # fmt: skip
     yield Step("docker plugin ls", """
         ID NAME DESCRIPTION ENABLED
         <12 hex> {name}:latest sshFS plugin for Docker true""")  # fmt: skip
@@ -236,12 +236,12 @@ def debugging(plugin: str) -> Steps[None]:
         <...>Starting... Found 0 volumes on startup" plugin={plugin}
         <...>Create called... name=sshvolume ok" plugin={plugin}
         <...>Mount called... name=sshvolume id=<64 hex> ok" plugin={plugin}<...>""",
-        remark="Debugging plugins: its output is in the agent's log, with plugin=<ID>")  # fmt: skip
+               remark="Debugging plugins: its output is in the agent's log, with plugin=<ID>")  # fmt: skip
     runc = "runc --root /run/plugind/runc"
     yield Step(f"{runc} list", f"""
         ID PID STATUS BUNDLE CREATED OWNER
         {plugin} <number> running /run/plugind/bundles/{plugin} <...> root""",
-        remark="Debugging plugins: runc lists it, and runs commands and a shell in it")  # fmt: skip
+               remark="Debugging plugins: runc lists it, and runs commands and a shell in it")  # fmt: skip
     yield Step(f"{runc} exec {plugin} ls /plugin", "<...>sshfs_driver<...>")
     yield Step(f"{runc} exec -t {plugin} sh", "<...># mount | grep sshfs\n<...> type fuse.sshfs <...># exit",
                answers={"# ": "mount | grep sshfs", "\n/plugin # ": "exit"})  # fmt: skip
