@@ -34,6 +34,15 @@ def test_what_is_not_said_for_a_plugin_comes_from_above() -> None:
     assert policy.of("a/sshfs:latest") == policy.general
 
 
+def test_it_is_shown_with_the_name_of_its_profile() -> None:
+    seccomp = Seccomp(name="/etc/plugind/seccomp.json")
+    shown = Confinement(seccomp=seccomp, memory=1 << 26, cpus=1.5, pids=5).to_json()
+    assert shown == {
+        "Seccomp": "/etc/plugind/seccomp.json", "Memory": 1 << 26, "CPUs": 1.5, "Pids": 5
+    }  # fmt: skip
+    assert str(seccomp) == shown["Seccomp"]
+
+
 @pytest.mark.parametrize(
     ("value", "size"),
     [
