@@ -132,12 +132,18 @@ def _exchange(connection: _socket.socket, request: bytes, path: str) -> tuple[st
     """Send a request, return the status and the body of the answer."""
     received = bytearray()
     try:
+        # A server that refuses early closes. What it said is still to be read, and then, if it left
+        # a part of the request unread, that the connection was reset.
         try:
             connection.sendall(request)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # a server that refuses early closes; what it said is still to be read
-        while piece := connection.recv(1 << 18):
-            received += piece
+            pass
+        try:
+            while piece := connection.recv(1 << 18):
+                received += piece
+        except ConnectionResetError:
+            if not received:
+                raise
         return _parse(bytes(received))
     except OSError as exc:
         raise Unreachable(f"cannot POST {path}: the connection broke: {exc}") from exc

@@ -71,8 +71,11 @@ def test_an_answer_that_breaks_off(tmp_path: Path, said: bytes, message: str) ->
         answer(tmp_path, said)
 
 
-def test_a_refusal_that_comes_before_the_document_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [0, 1])
+def test_a_refusal_that_comes_before_the_document_is_sent(tmp_path: Path, read: int) -> None:
     path = tmp_path / "s"
+    # More than the connection holds: when it is sent, the client has given up sending, and reads.
+    message = b"too large" + b"." * 1_000_000
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(1)
@@ -80,8 +83,9 @@ def test_a_refusal_that_comes_before_the_document_is_sent(tmp_path: Path) -> Non
         def serve() -> None:
             connection, _ = listener.accept()
             with connection:
+                connection.recv(read)  # what has come beside that is left unread
                 connection.shutdown(socket.SHUT_RD)
-                connection.sendall(b'HTTP/1.1 413 Too Large\r\n\r\n{"message": "too large"}')
+                connection.sendall(b'HTTP/1.1 413 Too Large\r\n\r\n{"message": "%s"}' % message)
 
         thread = threading.Thread(target=serve)
         thread.start()
