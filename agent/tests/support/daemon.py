@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -128,6 +129,16 @@ class Agent:
     def kill(self) -> None:
         """Kill -9."""
         self.stop(signal.SIGKILL)
+
+    def kill_plugin(self, name: str) -> None:
+        """Kill -9 a plugin, and wait for its end: until then it takes connections, and drops them."""
+        pid = self.plugin(name)["Status"]["Pid"]
+        ended = os.pidfd_open(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            select.select([ended], [], [])
+        finally:
+            os.close(ended)
 
     def wait(self) -> int:
         """Wait until it ends by itself (at a crash point)."""

@@ -9,9 +9,7 @@ but for `[publish] docker = true`. They share a mount and a network namespace, a
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -63,7 +61,7 @@ class Lab:
         return [holder["Holder"].partition(":")[0] for holder in found]
 
     def kill(self, name: str) -> None:
-        os.kill(self.agent.plugin(name)["Status"]["Pid"], signal.SIGKILL)
+        self.agent.kill_plugin(name)
 
 
 @pytest.fixture(scope="module")

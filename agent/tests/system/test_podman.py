@@ -8,9 +8,7 @@ The sshfs example and a real SSH server; agent and Podman share a mount namespac
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -69,7 +67,7 @@ class Lab:
         return [holder["Holder"] for holder in found]
 
     def kill(self, plugin: examples.Running) -> None:
-        os.kill(self.agent.plugin(plugin.name)["Status"]["Pid"], signal.SIGKILL)
+        self.agent.kill_plugin(plugin.name)
 
 
 @pytest.fixture(scope="module")
