@@ -172,7 +172,7 @@ def docs(session: nox.Session) -> None:
     )  # fmt: skip
 
 
-@nox.session
+@nox.session(tags=["engines"])
 def docsite(session: nox.Session) -> None:
     """The site is built, a warning being an error; then its commands are typed, and print what it shows."""
     run_pytest(session, "tests/docs")
