@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Literal
 
 import pytest
 
 from plugind import errors
-from plugind.engine import lookup
+from plugind.engine import lookup, ports
 from plugind.engine.plugin import install
 from plugind.model import manifest as manifest_
 from plugind.model import reference
+from plugind.model.digest import Digest
+from plugind.model.plugin import Plugin
 from plugind.model.privileges import Privilege
+from plugind.model.reference import Reference
+from plugind.store.content import ContentStore
+from plugind.store.layout import Layout
 from support import content, invariants
 from support.engine import World
 
@@ -136,9 +142,19 @@ class HoldTheRest(asyncio.Event):
         return await super().wait()
 
 
+async def begin(world: World, ref: Reference, progress: ports.Progress) -> asyncio.Task[Plugin]:
+    """Begin to install a plugin as `toy`, with all that it asks for."""
+    accepted = await install.fetch_privileges(world.engine, ref, None)
+    name = reference.parse_name("toy")
+    return asyncio.create_task(
+        install.install(
+            world.engine, ref, name=name, accepted=accepted, credentials=None, progress=progress
+        )
+    )
+
+
 async def test_a_client_that_goes_away_while_a_layer_comes_leaves_nothing(world: World) -> None:
     ref = world.publish(layers=[content.layer(size=400_000)])
-    accepted = await install.fetch_privileges(world.engine, ref, None)
     hold = HoldTheRest()
 
     def progress(line: dict[str, object]) -> None:
@@ -147,16 +163,7 @@ async def test_a_client_that_goes_away_while_a_layer_comes_leaves_nothing(world:
             world.registry.faults.disconnect_after = [100_000]
             world.registry.faults.hold_blobs = hold
 
-    task = asyncio.create_task(
-        install.install(
-            world.engine,
-            ref,
-            name=reference.parse_name("toy"),
-            accepted=accepted,
-            credentials=None,
-            progress=progress,
-        )
-    )
+    task = await begin(world, ref, progress)
     await hold.reached.wait()
     assert "Downloading" in world.statuses()
     task.cancel()
@@ -164,6 +171,36 @@ async def test_a_client_that_goes_away_while_a_layer_comes_leaves_nothing(world:
         await task
     invariants.check_empty(world.layout.root)
     assert await world.actions() == []
+
+
+class HeldStore(ContentStore):
+    """Does not put anything until told to."""
+
+    def __init__(self, place: Layout) -> None:
+        super().__init__(place)
+        self.go = threading.Event()
+
+    def put(self, data: bytes) -> Digest:
+        assert self.go.wait(30)
+        return super().put(data)
+
+
+async def test_a_client_that_goes_away_after_the_layers_leaves_nothing(world: World) -> None:
+    ref = world.publish()
+    store = world.engine.content = HeldStore(world.layout)
+    complete = asyncio.Event()
+
+    def progress(line: dict[str, object]) -> None:
+        if line["status"] == "Complete":
+            complete.set()
+
+    task = await begin(world, ref, progress)
+    await complete.wait()
+    task.cancel()
+    store.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    invariants.check_empty(world.layout.root)
 
 
 async def test_an_index_is_resolved_to_this_platform(world: World) -> None:

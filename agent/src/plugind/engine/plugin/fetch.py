@@ -117,9 +117,10 @@ async def fetch_and_extract(
             with _named(layer):
                 await _layer(engine, resolved.ref, layer, diff_id, rootfs, credentials, progress)
             checkpoint.checkpoint("pull:after-layer")
-    finally:
+    except BaseException:
         await ending.wait_done(documents)
-    documents.result()
+        raise
+    await ending.to_the_end(documents)
 
 
 def _put_documents(engine: Engine, resolved: Resolved) -> None:
