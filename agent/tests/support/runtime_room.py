@@ -129,6 +129,7 @@ async def fake_room(base: Path) -> AsyncIterator[Room]:
 @contextlib.asynccontextmanager
 async def real_room(base: Path) -> AsyncIterator[Room]:
     if rootfs.REASON:
+        # Root and the programs that run a container; the fake's half runs everywhere.
         pytest.skip(rootfs.REASON)
     _make_directories(base)
     rootfs.make_rootfs(base / "rootfs")

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,10 @@ def judge_cgroups(kinds: Set[str]) -> Finding:
     return Finding(FAIL, "no cgroup hierarchy is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
 
 
-def check_confinement(options: argparse.Namespace) -> Iterator[Finding]:
-    """What plugins are confined by, and whether this host can."""
-    try:
-        version, plugins = _ask_agent(options)
-    except (http.Unreachable, http.Refused):
-        return  # check_agent says so
+def check_confinement(
+    version: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]]
+) -> Iterator[Finding]:
+    """What the agent confines plugins by, and whether this host can."""
     general = version.get("Confinement")
     if general is None:
         return  # an agent that is older than this program
@@ -224,12 +222,15 @@ def check_neighbours(options: argparse.Namespace) -> Iterator[Finding]:
 
 def check_agent(options: argparse.Namespace) -> Iterator[Finding]:
     """Does the agent answer, and what do its plugins say?"""
+    url = http.agent_url(http.agent_socket(options.socket))
     try:
-        version, plugins = _ask_agent(options)
+        connection = http.connect(url)
+        version = http.request_json(connection, "GET", "/plugind/version")
+        plugins = http.request_json(connection, "GET", "/plugind/plugins")
+        connection.close()
     except (http.Unreachable, http.Refused) as exc:
         yield Finding(WARN, "the agent does not answer", str(exc))
         return
-    url = http.agent_url(http.agent_socket(options.socket))
     yield Finding(OK, f"agent {version['Version']} answers on {url}")
     if version.get("Degraded"):
         yield Finding(FAIL, f"the agent is degraded: {version['Degraded']}")
@@ -241,28 +242,18 @@ def check_agent(options: argparse.Namespace) -> Iterator[Finding]:
                 f"plugin {plugin['Name']} is {state['State']}: {state['LastError'] or ''}".strip(),
                 f"plugind logs {plugin['Name']}",
             )
+    yield from check_confinement(version, plugins)
 
 
 CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
     check_privileges,
     check_tools,
     check_cgroups,
-    check_confinement,
     check_fuse,
     check_space,
     check_neighbours,
     check_agent,
 )
-
-
-def _ask_agent(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the agent's version and its plugins."""
-    connection = http.connect(http.agent_url(http.agent_socket(options.socket)))
-    try:
-        version = http.request_json(connection, "GET", "/plugind/version")
-        return version, http.request_json(connection, "GET", "/plugind/plugins")
-    finally:
-        connection.close()
 
 
 def _version(program: str) -> str:

@@ -59,43 +59,19 @@ def test_confinement_in_words(own: dict[str, Any], words: str) -> None:
 
 
 def test_what_confines_plugins_is_told_and_what_is_different_for_one(tmp_path: Path) -> None:
-    status = {"Runtime": ["runc"], "Confinement": {**CONFINED, "Seccomp": "unconfined"}}
-    answers = {
-        ("GET", "/plugind/version"): (
-            200,
-            {
-                **VERSION,
-                "Confinement": status["Confinement"],
-                "ConfinedPlugins": ["a", "b:latest", "c"],
-            },
-        ),
-        ("GET", "/plugind/plugins"): (
-            200,
-            [
-                {"Name": "a:latest", "Status": status},
-                {"Name": "b:latest", "Status": {**status, "Confinement": {**CONFINED, "Pids": 9}}},
-            ],
-        ),
-    }
-    with unixhttp.serve(tmp_path / "s", answers):
-        options = argparse.Namespace(socket=str(tmp_path / "s"))
-        found = [finding.text for finding in doctor.check_confinement(options)]
-    assert found[:3] == [
+    status = {
+        "State": "running", "LastError": None, "Runtime": ["runc"],
+        "Confinement": {**CONFINED, "Seccomp": "unconfined"},
+    }  # fmt: skip
+    own = {**status, "Confinement": {**CONFINED, "Pids": 9}}
+    confined = {"Confinement": status["Confinement"], "ConfinedPlugins": ["a", "b:latest", "c"]}
+    plugins = [{"Name": "a:latest", "Status": status}, {"Name": "b:latest", "Status": own}]
+    found = agent_says(tmp_path, {**VERSION, **confined}, plugins)
+    assert [text for _, text in found[1:4]] == [
         "plugins are confined by seccomp unconfined, no limits",
         "plugin b:latest by seccomp default, 9 processes",
         "[confinement.plugins] names c, and no plugin is called so",
     ]
-
-
-def test_an_agent_that_does_not_know_or_answer_is_not_judged_by_it(tmp_path: Path) -> None:
-    options = argparse.Namespace(socket=str(tmp_path / "s"))
-    assert not list(doctor.check_confinement(options))
-    answers = {
-        ("GET", "/plugind/version"): (200, VERSION),
-        ("GET", "/plugind/plugins"): (200, []),
-    }
-    with unixhttp.serve(tmp_path / "s", answers):
-        assert not list(doctor.check_confinement(options))
 
 
 def test_limits_need_their_controllers() -> None:

@@ -62,7 +62,7 @@ async def _until_exit(engine: Engine, entry: Entry) -> None:
     entry.advance(Trigger.EXITED)
     status = "unknown" if entry.last_exit is None else str(entry.last_exit)
     entry.last_error = why = launch.describe_kill(container, entry.last_exit)
-    log.error(f"plugin died{why and ': '}{why}", plugin=entry.plugin.id, status=status)
+    log.error("plugin died" + (f": {why}" if why else ""), plugin=entry.plugin.id, status=status)
     reason = {"reason": why} if why else {}
     engine.events.plugin("died", entry.plugin, exitCode=status, **reason)
     try:
